@@ -1,0 +1,18 @@
+"""What holds for every test: no network."""
+
+import socket
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections to anything but this machine, by name and in words."""
+    connect = socket.socket.connect
+
+    def connect_locally(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1"):
+            raise ConnectionRefusedError(f"A test wanted to reach {address}; tests use no network.")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)
