@@ -1,0 +1,208 @@
+"""Carry objects over one frame: look, segment, put back, remember."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core.annotation import Annotations
+from napari_masktrack.core.deformation import dilate
+from napari_masktrack.core.flow import warp
+from napari_masktrack.core.instances import (
+    BoolImage,
+    BoundingBox,
+    Image,
+    Labels,
+    Probability,
+    Window,
+    crop_image,
+    merge,
+    paste,
+    window_around,
+)
+from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.plan import Leg
+from napari_masktrack.core.postprocess import keep_touching
+from napari_masktrack.core.recapture import recapture, search_windows
+from napari_masktrack.core.refine import Segment, expected_similarity, refine
+from napari_masktrack.core.region import Region
+from napari_masktrack.core.track import Track
+
+LOST = 0.3
+"""Confidence of an object that is out of sight: it may be hidden, or overlooked."""
+FLOW_MARGIN = 2.0
+"""The optical flow is computed on a patch of this many object sizes."""
+FLOW_SIDE = 320
+"""Larger patches are reduced to this many pixels for the flow."""
+_REFERENCE = 320
+"""Side of the crop for which the settings in crop pixels are meant."""
+_STEP = 32
+_SMALLEST_CROP = 128
+_CERTAIN = 2.0
+"""More than any probability: what the user painted wins."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One object's share of one frame.
+
+    Attributes
+    ----------
+    label : int
+    values : float32 (y1 - y0, x1 - x0)
+        Probability; above 1 where the user painted.
+    box : (y0, x0, y1, x1)
+        Where the values lie in the frame.
+    confidence : float
+        In [0, 1].
+    source : int
+        The annotated frame that it was carried from.
+    """
+
+    label: int
+    values: Probability
+    box: BoundingBox
+    confidence: float
+    source: int
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A question to the network and its answer, in pixels of the crop."""
+
+    window: Window
+    guidance: BoolImage
+    answer: Probability
+
+
+class Carrier:
+    """Carries several objects along one direction of time.
+
+    Parameters
+    ----------
+    movie : Movie
+    annotations : Annotations
+    segment : callable
+        (B, S, S, 3) uint8 and (B, S, S) bool to (B, S, S) float32.
+    config : PropagationConfig
+    """
+
+    def __init__(
+        self, movie: Movie, annotations: Annotations, segment: Segment, config: PropagationConfig
+    ) -> None:
+        self.movie, self.annotations, self.segment, self.config = movie, annotations, segment, config
+        self.tracks: dict[int, Track] = {}
+        self._before: Image | None = None
+
+    def carry(self, frame: int, legs: Sequence[Leg]) -> list[Piece]:
+        """Return the pieces of a frame, one per leg; frames must come in the order of the legs."""
+        image = self.movie.image(frame)
+        starting = [leg for leg in legs if leg.anchor == frame]
+        going = [leg for leg in legs if leg.anchor != frame]
+        pieces = {leg.label: self._start(frame, leg.label, image) for leg in starting}
+        pieces.update(self._step(image, going, len(legs)))
+        labels = merge(
+            [(p.label, p.values, p.box) for p in pieces.values()],
+            self.movie.shape,
+            background=self.config.threshold,
+        )
+        for leg in going:
+            self._remember(leg.label, pieces[leg.label], labels)
+        self.tracks = {leg.label: self.tracks[leg.label] for leg in legs}
+        self._before = image
+        return [pieces[leg.label] for leg in legs]
+
+    def _start(self, frame: int, label: int, image: Image) -> Piece:
+        """Begin at an annotation: a painted mask is taken as it is, a box or scribble is refined first."""
+        item = self.annotations.of(label)[frame]
+        region = Region.of(item.guidance(self.movie.shape))
+        confidence = 1.0
+        if region is not None and not item.exact:
+            region, confidence = refine(region, image, self.segment, self.config)
+        self.tracks[label] = Track.start(region, frame_shape=self.movie.shape, margin=self.config.margin)
+        if region is None:
+            return Piece(label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), confidence, frame)
+        return Piece(label, region.mask.astype(np.float32) * _CERTAIN, region.box, confidence, frame)
+
+    def _step(self, image: Image, legs: Sequence[Leg], count: int) -> dict[int, Piece]:
+        """Ask the network where the objects of these legs have gone."""
+        if not legs:
+            return {}
+        size = crop_size(self.config, count)
+        questions: list[tuple[int, Window, BoolImage]] = []
+        for leg in legs:
+            track = self._moved(self.tracks[leg.label], image)
+            if track.region is None:
+                windows = search_windows(track, self.config, self.movie.shape)
+            else:
+                windows = [track.look(self.config, self.movie.shape)]
+            questions += [(leg.label, w, self._guidance(track.region, w, size)) for w in windows]
+        looks = self._ask(image, questions)
+        return {leg.label: self._answered(leg, looks[leg.label], image) for leg in legs}
+
+    def _moved(self, track: Track, image: Image) -> Track:
+        """Return the track with its mask moved along the optical flow, where that can be trusted."""
+        if not self.config.warp or track.region is None or self._before is None:
+            return track
+        bounds = window_around(track.region.box, margin=FLOW_MARGIN).bounds(self.movie.shape)
+        part = (slice(bounds[0], bounds[2]), slice(bounds[1], bounds[3]))
+        mask = track.region.part(bounds)
+        moved, trusted = warp(mask, self._before[part], image[part], longest_side=FLOW_SIDE, preset="fine")
+        region = Region.of(moved, corner=bounds[:2]) if trusted else None
+        return track if region is None else replace(track, region=region)
+
+    def _guidance(self, region: Region | None, window: Window, size: int) -> BoolImage:
+        """Return the coarsened mask in the crop; empty while the object is lost."""
+        if region is None:
+            return np.zeros((size, size), bool)
+        return dilate(region.crop(window, size), self.config.dilation * size / _REFERENCE)
+
+    def _ask(
+        self, image: Image, questions: Sequence[tuple[int, Window, BoolImage]]
+    ) -> dict[int, list[_Look]]:
+        """Put all questions (label, window, guidance) of a frame to the network at once."""
+        size = questions[0][2].shape[0]
+        crops = np.stack([crop_image(image, window, size) for _, window, _ in questions])
+        answers = self.segment(crops, np.stack([guidance for *_, guidance in questions]))
+        looks: dict[int, list[_Look]] = {}
+        for (label, window, guidance), answer in zip(questions, answers, strict=True):
+            looks.setdefault(label, []).append(_Look(window, guidance, answer))
+        return looks
+
+    def _answered(self, leg: Leg, looks: Sequence[_Look], image: Image) -> Piece:
+        if self.tracks[leg.label].region is not None:
+            return self._piece(leg, looks[0])
+        answers = [(look.window, look.answer) for look in looks]
+        found = recapture(self.tracks[leg.label], answers, image, self.segment, config=self.config)
+        if found is None:
+            return Piece(leg.label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), LOST, leg.anchor)
+        region, confidence = found
+        return Piece(leg.label, region.mask * np.float32(confidence), region.box, confidence, leg.anchor)
+
+    def _piece(self, leg: Leg, look: _Look) -> Piece:
+        """Return an object that was in sight, without the parts that are too far from where it was."""
+        threshold, answer = self.config.threshold, look.answer
+        reach = self.config.reach * answer.shape[0] / _REFERENCE
+        kept = keep_touching(answer > threshold, look.guidance, reach=reach)
+        answer = np.where(kept | (answer <= threshold), answer, 0)
+        values, box = paste(answer, look.window, self.movie.shape)
+        return Piece(leg.label, values, box, expected_similarity(answer, threshold) or LOST, leg.anchor)
+
+    def _remember(self, label: int, piece: Piece, labels: Labels) -> None:
+        track = self.tracks[label]
+        y0, x0, y1, x1 = piece.box
+        region = Region.of(labels[y0:y1, x0:x1] == label, corner=(y0, x0)) if y1 > y0 else None
+        window = track.look(self.config, self.movie.shape)
+        if region is not None and track.is_object(region):
+            self.tracks[label] = track.seen(region, window)
+        else:
+            self.tracks[label] = track.missed(window)
+
+
+def crop_size(config: PropagationConfig, objects: int) -> int:
+    """Return the side of the crops in pixels: smaller when many objects share the time of a frame."""
+    if objects <= config.crowd:
+        return config.crop_size
+    side = config.crop_size * (config.crowd / objects) ** 0.5
+    return min(config.crop_size, max(_SMALLEST_CROP, int(side) // _STEP * _STEP))

@@ -1,0 +1,78 @@
+"""One object on its way through the movie: where it was, where to look for it, whether it is lost."""
+
+from dataclasses import dataclass, replace
+
+from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core.instances import Window, window_around
+from napari_masktrack.core.region import Region
+
+SMALLEST = 6
+"""Fewer pixels than this are no object."""
+VANISHED = 0.03
+"""An object of less than this share of its usual area is lost."""
+_HABIT = 0.1
+_STEER = 0.5
+
+
+@dataclass(frozen=True)
+class Track:
+    """What is remembered of an object from one frame to the next.
+
+    Attributes
+    ----------
+    region : Region or None
+        Where the object was on the frame before; None while it is lost.
+    window : Window
+        Where it was looked for last.
+    area : float
+        Its usual area in pixels.
+    lost : int
+        Frames since it was last seen; 0 while it is in sight.
+    velocity : (dy, dx)
+        Smoothed motion in pixels per frame.
+    """
+
+    region: Region | None
+    window: Window
+    area: float
+    lost: int = 0
+    velocity: tuple[float, float] = (0.0, 0.0)
+
+    @classmethod
+    def start(cls, region: Region | None, *, frame_shape: tuple[int, int], margin: float) -> "Track":
+        """Return the track of an object that was annotated here; None says that it is absent."""
+        if region is None:
+            y, x = (n / 2 for n in frame_shape)
+            return cls(None, Window(y, x, float(max(frame_shape))), area=0.0, lost=1)
+        return cls(region, window_around(region.box, margin=margin), float(region.area))
+
+    def look(self, config: PropagationConfig, shape: tuple[int, int]) -> Window:
+        """Return the window to look at on the next frame.
+
+        Around the object while it is in sight; where it went out of sight, growing frame by frame,
+        while it is lost.
+        """
+        if self.region is not None:
+            return window_around(self.region.box, margin=config.margin)
+        window = self.window.grown(config.growth, shape)
+        y = min(max(window.y + self.velocity[0], 0), shape[0] - 1)
+        x = min(max(window.x + self.velocity[1], 0), shape[1] - 1)
+        return replace(window, y=y, x=x)
+
+    def is_object(self, region: Region | None) -> bool:
+        """Tell whether what was found is large enough to be this object."""
+        return region is not None and region.area >= max(SMALLEST, VANISHED * self.area)
+
+    def seen(self, region: Region, window: Window) -> "Track":
+        """Return the track after the object was found."""
+        velocity, area = (0.0, 0.0), self.area
+        if self.region is not None:
+            step = [new - old for new, old in zip(region.centre, self.region.centre, strict=True)]
+            velocity = tuple(_STEER * s + (1 - _STEER) * v for s, v in zip(step, self.velocity, strict=True))  # type: ignore[assignment]
+            area = (1 - _HABIT) * self.area + _HABIT * region.area
+        return Track(region, window, area or float(region.area), 0, velocity)
+
+    def missed(self, window: Window) -> "Track":
+        """Return the track after the object was not found; its last motion goes on, ever slower."""
+        velocity = (0.85 * self.velocity[0], 0.85 * self.velocity[1])
+        return Track(None, window, self.area, self.lost + 1, velocity)

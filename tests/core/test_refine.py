@@ -1,0 +1,93 @@
+"""A box or scribble becomes a mask, and how sure the network is of a mask."""
+
+import numpy as np
+import pytest
+
+from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core.metrics import region_similarity
+from napari_masktrack.core.refine import ROUNDS, expected_similarity, refine
+from napari_masktrack.core.region import Region
+
+SHAPE = (80, 100)
+CONFIG = PropagationConfig(crop_size=96)
+
+
+def disc(cy=40, cx=50, radius=14):
+    y, x = np.indices(SHAPE)
+    return (y - cy) ** 2 + (x - cx) ** 2 < radius**2
+
+
+def picture(mask):
+    return np.where(mask[..., None], np.uint8(200), np.uint8(30)).repeat(3, axis=-1)
+
+
+class Threshold:
+    """A segmenter that sees every bright pixel."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, images, guidance):
+        self.calls.append((images, guidance))
+        return np.where(images[..., 0] > 115, np.float32(0.9), np.float32(0.02))
+
+
+def box_region(mask, grow=3):
+    y, x = np.nonzero(mask)
+    whole = np.zeros(SHAPE, bool)
+    whole[y.min() - grow : y.max() + grow, x.min() - grow : x.max() + grow] = True
+    return Region.of(whole)
+
+
+def test_a_box_becomes_the_object_in_it():
+    segment = Threshold()
+    region, confidence = refine(box_region(disc()), picture(disc()), segment, CONFIG)
+    assert region_similarity(disc(), region.to_mask(SHAPE)) > 0.93
+    assert 0.8 < confidence < 1
+    assert len(segment.calls) == ROUNDS
+    images, guidance = segment.calls[0]
+    assert images.shape == (1, 96, 96, 3)
+    assert images.dtype == np.uint8
+    assert guidance.shape == (1, 96, 96)
+    assert guidance.dtype == bool
+
+
+def test_a_scribble_becomes_the_whole_object_in_the_second_round():
+    stroke = np.zeros(SHAPE, bool)
+    stroke[39:41, 40:60] = True
+    region, _ = refine(Region.of(stroke), picture(disc()), Threshold(), CONFIG)
+    assert region_similarity(disc(), region.to_mask(SHAPE)) > 0.93
+
+
+def test_the_second_round_is_guided_by_the_answer_to_the_first():
+    segment = Threshold()
+    refine(box_region(disc(), grow=9), picture(disc()), segment, CONFIG)
+    first, second = (guidance[0] for _, guidance in segment.calls)
+    corner = np.argwhere(first).min(axis=0)
+    assert first[tuple(corner)], "a filled box"
+    y, x = np.nonzero(second)
+    assert not second[y.min(), x.min()], "a round object"
+
+
+def test_what_was_given_stays_when_nothing_is_found():
+    given = box_region(disc())
+    region, confidence = refine(given, picture(np.zeros(SHAPE, bool)), Threshold(), CONFIG)
+    assert region is given
+    assert confidence == 0
+
+
+def test_expected_similarity_is_the_mean_j_of_masks_drawn_from_the_probabilities():
+    rng = np.random.default_rng(0)
+    answer = rng.random((24, 24), np.float32) ** 3
+    answer[6:18, 6:18] = 1 - answer[6:18, 6:18]
+    mask = answer > 0.5
+    draws = [region_similarity(rng.random((24, 24)) < answer, mask) for _ in range(400)]
+    assert expected_similarity(answer, 0.5) == pytest.approx(np.mean(draws), abs=0.02)
+
+
+def test_expected_similarity_lies_between_nothing_and_certainty():
+    square = np.zeros((20, 20), np.float32)
+    assert expected_similarity(square, 0.5) == 0
+    square[5:10, 5:10] = 1
+    assert expected_similarity(square, 0.5) == 1
+    assert expected_similarity(square * np.float32(0.6), 0.5) == pytest.approx(0.6)
