@@ -1,0 +1,221 @@
+"""`masktrack train`: images with masks in, the weights of a network out."""
+
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_masktrack.cli.parser import Parser, add_settings, device_name, given_settings
+from napari_masktrack.cli.progress import duration
+from napari_masktrack.cli.terminal import Terminal
+from napari_masktrack.cli.work import follow_training
+from napari_masktrack.config import TrainConfig
+from napari_masktrack.errors import CheckpointError, ConfigError, InputError, OutputError, WorkError
+from napari_masktrack.io.refusal import shown
+
+if TYPE_CHECKING:
+    from napari_masktrack.training.datasets import Dataset
+    from napari_masktrack.training.offline import Recipe
+
+SUMMARY = "Train a network on your own images and masks."
+EPILOG = (
+    "An interrupted training goes on where it was when the same command is given again. "
+    "Give --images and --masks several times for several data sets; a recipe can also weight them."
+)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options of the command."""
+    parser.epilog = EPILOG
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--images", metavar="DIR", type=Path, action="append", default=[], help="folder of images"
+    )
+    data.add_argument(
+        "--masks", metavar="DIR", type=Path, action="append", default=[],
+        help="folder of their masks, named alike; 0 is background",
+    )  # fmt: skip
+    data.add_argument(
+        "--instances", action="store_true",
+        help="values of the masks are ids of separate objects (default: all above 0 is one object)",
+    )  # fmt: skip
+    data.add_argument(
+        "--recipe",
+        metavar="FILE",
+        type=Path,
+        help="data and settings in TOML, instead of --images and --masks",
+    )
+    data.add_argument(
+        "--data", metavar="DIR", type=Path, help="folder to which the paths in the recipe are relative"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, required=True, help="new .safetensors file for the weights"
+    )
+    parser.add_argument(
+        "--start", metavar="NAME|FILE",
+        help="begin with these weights: an embedded model, a .safetensors file of this program, "
+        "or one with a pretrained trunk (default: random)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--device", type=device_name, default="auto", metavar="{auto,cpu,cuda,mps}",
+        help="where to compute (default: auto, a GPU if there is one)",
+    )  # fmt: skip
+    add_settings(parser.add_argument_group("training"), TrainConfig)
+
+
+def run(options: Namespace, terminal: Terminal) -> None:
+    """Do it.
+
+    Raises
+    ------
+    InputError
+        Something handed over cannot be used; nothing was written.
+    WorkError
+        The training failed on its way; its last checkpoint is kept.
+    """
+    output: Path = options.output
+    datasets = _check_paths(options)
+    terminal.check()
+    from napari_masktrack.model.device import choose_device
+    from napari_masktrack.tracker import guarded
+    from napari_masktrack.training.offline import train
+
+    device = choose_device(options.device)
+    recipe = _recipe(options, datasets)
+    for dataset in recipe.datasets:
+        _check_objects(dataset)
+    partial = partial_path(output)
+    recipe = _begin(options, recipe, partial, terminal)
+    try:
+        steps = guarded(train(recipe, output, device=device))
+        last = follow_training(steps, terminal, title="Training")
+    except BaseException as error:
+        with terminal.finishing():
+            note = _kept(partial)
+        if not isinstance(error, InputError):
+            error.add_note(note)
+        raise
+    if last is None or not output.is_file():
+        raise WorkError(f"The training ended without weights for {shown(output)}; report this.")
+    terminal.say(
+        f"Trained {last.step} steps in {duration(last.seconds)}; the weights are in {shown(output)}."
+    )
+
+
+def partial_path(output: Path) -> Path:
+    """Return where `training.offline.train` keeps its checkpoints until it is done."""
+    return output.with_name(f"{output.stem}.training.safetensors")
+
+
+def _check_paths(options: Namespace) -> "tuple[Dataset, ...]":
+    """Check what needs no network; give the data sets, none if a recipe names them."""
+    from napari_masktrack.io.targets import check_new_file
+    from napari_masktrack.training.datasets import Dataset, find_pairs
+
+    if options.output.suffix.lower() != ".safetensors":
+        raise OutputError(f"--output is {shown(options.output.name)}; choose a name ending in .safetensors.")
+    check_new_file(options.output)
+    images, masks = options.images, options.masks
+    if options.recipe is not None:
+        if images or masks or options.instances or options.data is None:
+            raise ConfigError("--recipe FILE needs --data DIR, and no --images, --masks or --instances.")
+        return ()
+    if not images or len(images) != len(masks) or options.data is not None:
+        raise ConfigError(
+            f"{len(images)} --images and {len(masks)} --masks are no pairs; give both equally often, "
+            f"or --recipe FILE with --data DIR."
+        )
+    return tuple(
+        Dataset(find_pairs(*folders), instances=options.instances)
+        for folders in zip(images, masks, strict=True)
+    )
+
+
+def _recipe(options: Namespace, datasets: "tuple[Dataset, ...]") -> "Recipe":
+    from napari_masktrack.training.offline import Recipe, read_recipe
+
+    changes = given_settings(options, TrainConfig)
+    if options.recipe is None:
+        return Recipe(config=TrainConfig(**changes), datasets=datasets)
+    recipe = read_recipe(options.recipe, options.data)
+    return replace(recipe, config=replace(recipe.config, **changes))
+
+
+def _check_objects(dataset: "Dataset") -> None:
+    """Refuse data in which there is nothing to learn; usually the first image settles it."""
+    import numpy as np
+
+    from napari_masktrack.training.datasets import read_scene
+
+    rng = np.random.default_rng(0)
+    if all(read_scene(dataset, index, rng) is None for index in range(len(dataset.pairs))):
+        folder = dataset.pairs[0][1].parent
+        raise InputError(f"No mask in {shown(folder)} holds an object; mark objects by values above 0.")
+
+
+def _begin(options: Namespace, recipe: "Recipe", partial: Path, terminal: Terminal) -> "Recipe":
+    """Settle the first weights: those of an interrupted training, else those asked for."""
+    from napari_masktrack.model.checkpoint import find_weights, load_checkpoint, save_checkpoint
+
+    done = _steps_in(partial)
+    if done is not None and done >= recipe.config.steps:
+        raise ConfigError(f"{shown(partial)} has {done} steps already; give more --steps, or move it away.")
+    if done:
+        terminal.complain(f"Going on from {shown(partial)}, which has {done} steps.")
+    else:
+        partial.unlink(missing_ok=True)
+    if options.start is None:
+        return recipe
+    path = find_weights(options.start)
+    if not _describes_network(path):
+        return replace(recipe, pretrained=path)
+    network = load_checkpoint(options.start).network
+    backbone = _backbone(network.description)
+    if backbone != getattr(options, "backbone", backbone):
+        raise ConfigError(f"{shown(path)} has the backbone {backbone}; leave --backbone out.")
+    if not done:
+        # `train` goes on from a checkpoint where there is one; one with no steps made is a start.
+        save_checkpoint(partial, network, {"steps": "0"})
+    return replace(recipe, pretrained=None, config=replace(recipe.config, backbone=backbone))
+
+
+def _backbone(description: Mapping[str, Any]) -> str:
+    from napari_masktrack.model.registry import TRAINABLE
+
+    fitting = (name for name, needed in TRAINABLE.items() if needed.items() <= description.items())
+    return next(fitting, TrainConfig.backbone)
+
+
+def _describes_network(path: Path) -> bool:
+    """Whether weights are a whole network of ours; what cannot be read is left to the loader to refuse."""
+    from safetensors import SafetensorError, safe_open
+
+    from napari_masktrack.model.checkpoint import FORMAT
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return True
+
+
+def _steps_in(partial: Path) -> int | None:
+    """Return how many steps an interrupted training had made; None if there is none."""
+    from napari_masktrack.model.checkpoint import load_checkpoint
+
+    if not partial.is_file():
+        return None
+    steps = load_checkpoint(partial).notes.get("steps", "")
+    if not steps.isdigit():
+        raise CheckpointError(f"{shown(partial)} is no unfinished training; move it away.")
+    return int(steps)
+
+
+def _kept(partial: Path) -> str:
+    """Say what an interrupted training leaves; a mere start is removed."""
+    steps = _steps_in(partial)
+    if steps:
+        return f"{shown(partial)} keeps its first {steps} steps; the same command goes on from there."
+    partial.unlink(missing_ok=True)
+    return "It had not come to its first checkpoint, so nothing is kept."

@@ -1,0 +1,183 @@
+"""Drive the engine's generators: show progress, keep every finished frame, stop when asked to."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_masktrack.cli.progress import duration
+from napari_masktrack.cli.terminal import Terminal
+from napari_masktrack.config import FinetuneConfig
+from napari_masktrack.errors import InputError, OutputError, WorkError
+from napari_masktrack.io.refusal import shown
+
+if TYPE_CHECKING:  # NumPy and torch come with these, and `--help` needs neither
+    from napari_masktrack.io.writers import LabelWriter
+    from napari_masktrack.propagation import FrameResult
+    from napari_masktrack.training.train import TrainStep
+
+STACKS = {".tif", ".tiff", ".zarr"}
+"""Outputs that hold a place for every frame, computed or not."""
+
+
+class Sink:
+    """Where the frames of a run go: label masks, and the table of confidences.
+
+    Parameters
+    ----------
+    writer : LabelWriter
+    confidence : Path, optional
+        CSV file with one line per frame and object.
+    """
+
+    def __init__(self, writer: "LabelWriter", confidence: Path | None = None) -> None:
+        self.writer, self.confidence = writer, confidence
+        self._rows: list[tuple[int, int, float, int]] = []
+
+    def keep(self, result: "FrameResult") -> None:
+        """Write one frame."""
+        self.writer.write(result.frame, result.labels)
+        if self.confidence is not None:
+            self._rows += [
+                (result.frame, label, value, result.source[label])
+                for label, value in sorted(result.confidence.items())
+            ]
+
+    @contextmanager
+    def kept(self, terminal: Terminal) -> Iterator[None]:
+        """Complete the files after the block, whatever happened in it; an error tells what was kept.
+
+        Raises
+        ------
+        WorkError
+            The block ended, but not every frame came.
+        """
+        try:
+            yield
+        except BaseException as error:
+            with terminal.finishing():
+                self._close()
+            error.add_note(self.summary())
+            raise
+        with terminal.finishing():
+            self._close()
+        if self.writer.missing:
+            raise WorkError(f"Not every frame was computed; report this. {self.summary()}")
+
+    def summary(self) -> str:
+        """Say how many frames were written, and where."""
+        indices, missing = self.writer.layout.indices, set(self.writer.missing)
+        written = [frame for frame in indices if frame not in missing]
+        if not written:
+            return "No frame was written."
+        where = shown(self.writer.path)
+        if not missing:
+            return f"{len(written)} frame(s) were written to {where}."
+        rest = "; the others are 0 there" if self.writer.path.suffix.lower() in STACKS else ""
+        return f"{len(written)} of {len(indices)} frames ({_spans(written)}) were written to {where}{rest}."
+
+    def _close(self) -> None:
+        self.writer.close()
+        if self.confidence is not None and self._rows:
+            from napari_masktrack.io.exporters import save_metrics_csv
+
+            columns = ("frame", "label", "confidence", "from_frame")
+            rows = (dict(zip(columns, row, strict=True)) for row in sorted(self._rows))
+            try:
+                save_metrics_csv(self.confidence, rows)
+            except OutputError as error:
+                raise WorkError(str(error)) from error
+
+
+def follow_training(
+    steps: "Iterator[TrainStep]", terminal: Terminal, *, title: str, seconds: float | None = None
+) -> "TrainStep | None":
+    """Run a training to its end and show how far it is.
+
+    Parameters
+    ----------
+    steps : iterator of TrainStep
+    terminal : Terminal
+    title : str
+        Stands before the bar.
+    seconds : float, optional
+        After this time the training ends by itself.
+
+    Returns
+    -------
+    TrainStep or None
+        The last step; None if there was none.
+
+    Raises
+    ------
+    InputError
+        What was handed over cannot be used, found before the first step.
+    WorkError
+        The training failed later.
+    """
+    last: TrainStep | None = None
+    try:
+        with terminal.progress(title) as progress, _closing(steps):
+            while True:
+                with terminal.finishing():
+                    step = next(steps, None)
+                if step is None:
+                    return last
+                last = step
+                terminal.check()
+                share = max(last.step / last.steps, last.seconds / seconds if seconds else 0.0)
+                progress.update(min(share, 1.0), f"step {last.step} of {last.steps}, loss {last.loss:.3f}")
+    except InputError as error:
+        if last is None:
+            raise
+        raise WorkError(str(error)) from error
+
+
+def fine_tune(steps: "Iterator[TrainStep]", settings: FinetuneConfig, terminal: Terminal) -> None:
+    """Run a fine-tuning to its end, and say how it went."""
+    last = follow_training(steps, terminal, title="Fine-tuning", seconds=settings.seconds)
+    if last is not None:
+        took = duration(last.seconds)
+        terminal.complain(f"Fine-tuned: {last.step} steps in {took}, loss {last.loss:.3f}.")
+
+
+def carry(results: "Iterator[FrameResult]", sink: Sink, terminal: Terminal) -> None:
+    """Run a propagation to its end; every frame is written as it comes.
+
+    Raises
+    ------
+    WorkError
+        A frame could not be read, computed or written.
+    """
+    total = sink.writer.layout.frames
+    try:
+        with terminal.progress("Propagating") as progress, _closing(results):
+            for done, result in enumerate(results, start=1):
+                with terminal.finishing():
+                    sink.keep(result)
+                terminal.check()
+                progress.update(done / total, f"frame {done} of {total}")
+    except InputError as error:
+        raise WorkError(str(error)) from error
+
+
+@contextmanager
+def _closing(items: Iterator[object]) -> Iterator[None]:
+    """Let a generator end its threads and files now, not when it is forgotten."""
+    try:
+        yield
+    finally:
+        if isinstance(items, Generator):
+            items.close()
+
+
+def _spans(frames: list[int]) -> str:
+    """Write sorted indices as spans: 0 to 3, 7, 9 to 12."""
+    spans: list[list[int]] = []
+    for frame in frames:
+        if spans and spans[-1][1] == frame - 1:
+            spans[-1][1] = frame
+        else:
+            spans.append([frame, frame])
+    texts = [f"{first} to {last}" if first < last else f"{first}" for first, last in spans]
+    return ", ".join(texts[:4]) + (", ..." if len(texts) > 4 else "")

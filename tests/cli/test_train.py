@@ -1,0 +1,188 @@
+"""`masktrack train`: weights at the end, a checkpoint when it is stopped, nothing after bad input."""
+
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from napari_masktrack.model.checkpoint import load_checkpoint, save_checkpoint
+from napari_masktrack.model.network import MaskNetwork
+from napari_masktrack.training import offline
+
+SMALL = "--batch 1 --size 64 --device cpu"
+TRAIN = f"train --images images --masks masks --output net.safetensors {SMALL}"
+CHECKPOINT = "net.training.safetensors"
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """Give a working folder with two images, `images/a.png` and `b.png`, and their masks."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in "ab":
+        image = random.integers(0, 255, (80, 90, 3)).astype(np.uint8)
+        mask = np.zeros((80, 90), np.uint8)
+        mask[20:50, 30:70] = 255
+        Image.fromarray(image).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def place(data):
+    """Let `snapshot` watch the working folder."""
+    return data
+
+
+def unfinished(data, steps):
+    torch.manual_seed(1)
+    save_checkpoint(data / CHECKPOINT, MaskNetwork(), {"steps": str(steps)})
+
+
+def mean_difference(one, other):
+    one, other = load_file(one), load_file(other)
+    learnt = [key for key in one if key.endswith(".weight")]
+    return np.mean([np.abs(one[key].astype(float) - other[key].astype(float)).mean() for key in learnt])
+
+
+def test_the_weights_can_be_used(run, data):
+    done = run(f"{TRAIN} --steps 2")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Trained 2 steps in 0:")
+    assert done.out.endswith("; the weights are in net.safetensors.\n")
+    assert load_checkpoint(data / "net.safetensors").notes["steps"] == "2"
+    assert not (data / CHECKPOINT).exists()
+
+
+def test_several_folders_and_ids_of_objects(run, data):
+    assert run(f"{TRAIN} --images images --masks masks --instances --steps 1").code == 0
+    assert load_checkpoint(data / "net.safetensors").notes["data"].count("2 images") == 2
+
+
+def test_a_recipe_names_data_and_settings_and_options_come_first(run, data):
+    (data / "recipe.toml").write_text(
+        '[train]\nsteps = 500\nbatch = 1\nsize = 64\nseed = 7\n[[data]]\nimages = "images"\nmasks = "masks"\n'
+    )
+    line = "train --recipe recipe.toml --data . --output net.safetensors --device cpu --steps 1"
+    assert run(line).code == 0
+    settings = load_checkpoint(data / "net.safetensors").notes["settings"]
+    assert "steps=1," in settings
+    assert "seed=7" in settings
+
+
+def test_it_starts_from_a_network(run, data, weights):
+    done = run(f"{TRAIN} --steps 1 --rate 1e-8 --trunk-rate 0 --start {{weights}}", weights=weights)
+    assert done.code == 0
+    assert mean_difference(data / "net.safetensors", weights) < 1e-3
+
+
+def test_it_starts_from_a_pretrained_trunk(run, data, weights):
+    trunk = {
+        name.removeprefix("trunk."): value[:, :3] if value.shape[1:2] == (4,) else value
+        for name, value in load_file(weights).items()
+        if name.startswith("trunk.")
+    }
+    save_file(trunk, data / "trunk.safetensors")
+    assert run(f"{TRAIN} --steps 1 --trunk-rate 0 --start trunk.safetensors").code == 0
+    learnt, given = load_file(data / "net.safetensors"), load_file(weights)
+    key = "trunk.expanded_conv_3.expand.weight"
+    np.testing.assert_allclose(learnt[key], given[key], atol=1e-3)
+
+
+def test_an_interrupted_training_goes_on(run, data):
+    unfinished(data, steps=4)
+    done = run(f"{TRAIN} --steps 6")
+    assert done.code == 0
+    assert done.err == f"Going on from {CHECKPOINT}, which has 4 steps.\n"
+    assert done.out.startswith("Trained 6 steps")
+    assert not (data / CHECKPOINT).exists()
+
+
+@pytest.mark.usefixtures("listening")
+@pytest.mark.parametrize(
+    ("begun", "start", "said"),
+    [
+        (4, "", f"{CHECKPOINT} keeps its first 4 steps; the same command goes on from there."),
+        (0, "", "It had not come to its first checkpoint, so nothing is kept."),
+        (0, "--start {weights}", "It had not come to its first checkpoint, so nothing is kept."),
+    ],
+)
+def test_ctrl_c_says_what_is_kept(run, data, weights, monkeypatch, begun, start, said):
+    fit = offline.fit
+
+    def interrupted(*arguments, **options):
+        for step in fit(*arguments, **options):
+            signal.raise_signal(signal.SIGINT)
+            yield step
+
+    monkeypatch.setattr(offline, "fit", interrupted)
+    if begun:
+        unfinished(data, begun)
+    done = run(f"{TRAIN} --steps 50 {start}", weights=weights)
+    assert (done.code, done.out) == (130, "")
+    assert done.err.splitlines()[-1] == f"masktrack: Stopped by Ctrl-C. {said}"
+    assert (data / CHECKPOINT).exists() == bool(begun)
+    assert not (data / "net.safetensors").exists()
+
+
+def spoil(data, kind):
+    if kind == "mask":
+        Image.fromarray(np.ones((80, 91), np.uint8)).save(data / "masks" / "a.png")
+    if kind == "empty":
+        for name in "ab":
+            Image.fromarray(np.zeros((80, 90), np.uint8)).save(data / "masks" / f"{name}.png")
+    if kind == "names":
+        for name in "ab":
+            (data / "masks" / f"{name}.png").rename(data / "masks" / f"{name}2.png")
+    if kind == "image":
+        (data / "images" / "a.png").write_bytes(b"not a picture")
+    if kind == "taken":
+        (data / "net.safetensors").write_bytes(b"mine")
+    if kind == "trunk":
+        save_file({"weight": np.zeros(3, np.float32)}, data / "trunk.safetensors")
+    if kind == "further":
+        unfinished(data, 100)
+    if kind == "recipe":
+        (data / "recipe.toml").write_text("steps = ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "said"),
+    [
+        ("", TRAIN.replace("masks masks", "masks nowhere"), "nowhere is not a folder"),
+        ("names", TRAIN, "name them alike"),
+        ("mask", TRAIN, "one size"),
+        ("image", TRAIN, "a.png cannot be read"),
+        ("empty", TRAIN, "No mask in masks holds an object"),
+        ("", TRAIN.replace("--masks masks", ""), "1 --images and 0 --masks are no pairs"),
+        ("", f"train --output net.safetensors {SMALL}", "0 --images and 0 --masks"),
+        ("", f"{TRAIN} --data .", "--recipe FILE with --data DIR"),
+        ("", f"{TRAIN} --recipe recipe.toml --data .", "no --images, --masks"),
+        ("", f"train --recipe no.toml --data . --output net.safetensors {SMALL}", "no.toml is no recipe"),
+        ("recipe", f"train --recipe recipe.toml --data . --output net.safetensors {SMALL}", "is no recipe"),
+        ("taken", TRAIN, "exists already"),
+        ("", TRAIN.replace("net.safetensors", "net.pth"), "ending in .safetensors"),
+        ("", TRAIN.replace("net.safetensors", "no/net.safetensors"), "does not exist"),
+        ("", f"{TRAIN} --start best", "There is no model or file 'best'"),
+        ("image", f"{TRAIN} --start images/a.png", "a.png cannot be read"),
+        ("", f"{TRAIN} --start masks/a.png", "damaged or no safetensors file"),
+        ("trunk", f"{TRAIN} --start trunk.safetensors", "no weights of mobilenet"),
+        ("", f"{TRAIN} --backbone alexnet", "choose one of mobilenet"),
+        ("", f"{TRAIN} --start {{weights}} --backbone resnet50", "has the backbone mobilenet"),
+        ("further", f"{TRAIN} --steps 50", "has 100 steps already; give more --steps"),
+        ("", TRAIN.replace("cpu", "cuda"), "no cuda device"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(run, data, weights, snapshot, monkeypatch, kind, line, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    spoil(data, kind)
+    before = snapshot()
+    done = run(line, weights=weights)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), done.err
+    assert said in done.err
+    assert snapshot() == before
