@@ -1,0 +1,63 @@
+"""Where the network runs, and in which precision."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from napari_masktrack.errors import DeviceError
+
+Network = TypeVar("Network", bound=nn.Module)
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; 'auto' takes a GPU when there is one.
+
+    Raises
+    ------
+    DeviceError
+        The name is unknown, or this machine has no such device.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if present[kind]))
+    kind = name.split(":")[0]
+    if kind not in present:
+        raise DeviceError(f"Device {name!r} is unknown; choose one of {', '.join(DEVICES)}.")
+    if not present[kind]:
+        raise DeviceError(
+            f"This machine has no {kind} device that torch {torch.__version__} can use; take --device cpu."
+        )
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"Device {name!r} is unknown; write for example cuda or cuda:1.") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise DeviceError(f"There is no {name}, devices count from 0 and there are {count}; take --device cuda.")
+    return device
+
+
+def place(network: Network, device: torch.device) -> Network:
+    """Return the network on the device, its weights in the layout that is fastest."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def half_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which the network computes: half precision where the hardware has it.
+
+    bfloat16 on CUDA, float16 on MPS; bfloat16 on CPUs with instructions for it (AVX512-BF16, AMX), where it
+    halves the time; float32 elsewhere.
+    """
+    if device.type in ("cuda", "mps"):
+        return torch.autocast(device.type, torch.float16 if device.type == "mps" else torch.bfloat16)
+    if device.type == "cpu" and _cpu_has_bfloat16():
+        return torch.autocast("cpu", torch.bfloat16)
+    return nullcontext()
+
+
+def _cpu_has_bfloat16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,190 @@
+"""Offline training: still images with masks make a network that refines any object's mask.
+
+A recipe names the data and the settings; the weights in this package are made from one.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from napari_masktrack import __version__
+from napari_masktrack.config import TrainConfig
+from napari_masktrack.errors import CheckpointError, ConfigError
+from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
+from napari_masktrack.model.device import place
+from napari_masktrack.model.network import GuidedNetwork
+from napari_masktrack.model.registry import TRAINABLE
+from napari_masktrack.training.datasets import Dataset, find_pairs, stream
+from napari_masktrack.training.prefetch import prefetch
+from napari_masktrack.training.samples import Clip, SampleConfig, clips
+from napari_masktrack.training.train import Schedule, TrainStep, fit, running_average
+
+SMALL_FIRST = 0.7
+"""Share of the training on smaller crops; the last part is on larger ones."""
+_EARLY, _LATE = (0.625, 0.75, 0.875), (0.75, 1.0, 1.25)
+_GRID = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Data and settings of one training.
+
+    Attributes
+    ----------
+    config : TrainConfig
+    datasets : tuple of Dataset
+    pretrained : Path or None
+        ImageNet weights of the trunk, safetensors.
+    """
+
+    config: TrainConfig
+    datasets: tuple[Dataset, ...]
+    pretrained: Path | None = None
+
+
+def read_recipe(path: Path, data: Path) -> Recipe:
+    """Read a recipe in TOML.
+
+    Parameters
+    ----------
+    path : Path
+        Has the tables ``[train]`` (fields of `TrainConfig`), ``[[data]]`` (images, masks, and
+        optionally instances, weight, jump) and optionally ``pretrained``.
+    data : Path
+        Folder to which the paths inside are relative.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or a field is unknown.
+    InputError
+        A folder is missing, or images and masks do not pair up.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+        config = TrainConfig(**content.get("train", {}))
+        datasets = tuple(_dataset(entry, data) for entry in content["data"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is no recipe ({error}); see docs/model-card.md for one.") from error
+    if any(dataset.weight < 0 for dataset in datasets) or not sum(dataset.weight for dataset in datasets):
+        raise ConfigError(f"{path} names no data; give a table [[data]] with a weight above 0.")
+    pretrained = content.get("pretrained")
+    return Recipe(config=config, datasets=datasets, pretrained=data / pretrained if pretrained else None)
+
+
+def _dataset(entry: Mapping[str, Any], data: Path) -> Dataset:
+    options = dict(entry)
+    pairs = find_pairs(data / options.pop("images"), data / options.pop("masks"))
+    return Dataset(pairs, **options)
+
+
+def train(
+    recipe: Recipe, output: Path, *, device: torch.device | None = None, keep_every: int = 250
+) -> Iterator[TrainStep]:
+    """Train a network and write its averaged weights; yield after every step.
+
+    An interrupted training goes on from its last checkpoint when it is started again with the same
+    output.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    output : Path
+        ``.safetensors`` file; while the training runs, ``NAME.training.safetensors`` lies beside it.
+    device : torch.device, optional
+        The CPU by default.
+    keep_every : int
+        Steps between checkpoints.
+
+    Yields
+    ------
+    TrainStep
+
+    Raises
+    ------
+    ConfigError
+        There is no such backbone.
+    CheckpointError
+        The pretrained weights, or an earlier checkpoint, cannot be used.
+    """
+    config = recipe.config
+    device = device or torch.device("cpu")
+    torch.manual_seed(config.seed)
+    partial = output.with_name(f"{output.stem}.training.safetensors")
+    network, first_step = _start(recipe, partial)
+    network = place(network, device)
+    averaged = running_average(network, config.average).to(device)
+    schedule = Schedule(
+        steps=config.steps, rate=config.rate, trunk_rate=config.trunk_rate,
+        warm_up=50, first_step=first_step,
+    )  # fmt: skip
+    with closing(prefetch(_batches(recipe, first_step))) as batches:
+        for progress in fit(network, batches, schedule, averaged=averaged):
+            done = progress.step == config.steps
+            if done or progress.step % keep_every == 0:
+                assert isinstance(averaged.module, GuidedNetwork)
+                save_checkpoint(
+                    output if done else partial, averaged.module, _notes(recipe, progress.step), half=done
+                )
+            yield progress
+    partial.unlink(missing_ok=True)
+
+
+def _start(recipe: Recipe, partial: Path) -> tuple[GuidedNetwork, int]:
+    network = _new_network(recipe)
+    if not partial.is_file():
+        return network, 0
+    kept = load_checkpoint(partial)
+    steps = kept.notes.get("steps", "")
+    fits = kept.network.description == network.description
+    if not (fits and steps.isdecimal() and int(steps) < recipe.config.steps):
+        raise CheckpointError(
+            f"{partial} is left from another training ({steps or 'unknown'} steps of "
+            f"{kept.network.description}); delete it or choose another output."
+        )
+    network.load_state_dict(kept.network.state_dict())
+    return network, int(steps)
+
+
+def _new_network(recipe: Recipe) -> GuidedNetwork:
+    backbone = recipe.config.backbone
+    if backbone not in TRAINABLE:
+        raise ConfigError(f"backbone is {backbone!r}; choose one of {', '.join(TRAINABLE)}.")
+    network = build_network(TRAINABLE[backbone])
+    if recipe.pretrained is not None:
+        try:
+            network.adopt(load_file(recipe.pretrained))
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"{recipe.pretrained} holds no weights of {backbone} ({reason}); give others."
+            ) from error
+    return network
+
+
+def _batches(recipe: Recipe, first_step: int) -> Iterator[Sequence[Clip]]:
+    config = recipe.config
+    rng = np.random.default_rng([config.seed, first_step])
+    scenes = stream(recipe.datasets, rng, others=config.others, dreams=config.dream)
+    step = first_step
+    while True:
+        choice = _EARLY if step < SMALL_FIRST * config.steps else _LATE
+        size = round(config.size * rng.choice(choice) / _GRID) * _GRID
+        source = clips(scenes, rng, SampleConfig(size=size))
+        yield [next(source) for _ in range(config.batch)]
+        step += 2
+
+
+def _notes(recipe: Recipe, steps: int) -> dict[str, str]:
+    data = ", ".join(f"{len(d.pairs)} images of {d.pairs[0][0].parent.parent.name}" for d in recipe.datasets)
+    settings = ", ".join(f"{k}={v}" for k, v in asdict(recipe.config).items())
+    start = recipe.pretrained.name if recipe.pretrained else "random"
+    return {"steps": str(steps), "data": data, "settings": settings, "start": start, "version": __version__}
