@@ -59,7 +59,7 @@ class PropagationConfig(Checked):
         "both", "carry the masks forwards, backwards or both", choices=("both", "forward", "backward")
     )
     crop_size: int = _setting(320, "side of the square the network sees, in pixels", min=64, max=1024)
-    margin: float = _setting(1.6, "side of the crop, in sizes of the object's box", min=1.0, max=4.0)
+    margin: float = _setting(2.0, "side of the crop, in sizes of the object's box", min=1.0, max=4.0)
     dilation: float = _setting(
         3.0, "widening of the previous mask, in pixels of the crop", min=0.0, max=100.0
     )
@@ -91,10 +91,10 @@ class FinetuneConfig(Checked):
     seconds: float | None = _setting(None, "stop after this many seconds", min=0.1, max=100_000)
     batch: int = _setting(10, "samples per step", min=1, max=256)
     size: int = _setting(256, "side of a sample in pixels", min=64, max=1024)
-    rate: float = _setting(1.5e-4, "learning rate at the start", min=1e-8, max=1.0, step=1e-5)
+    rate: float = _setting(4e-4, "learning rate at the start", min=1e-8, max=1.0, step=1e-5)
     dream: float = _setting(0.5, "share of lucid dreams among the samples", min=0.0, max=1.0)
     blend: float = _setting(
-        0.7, "share of the learned change that is kept; less is more cautious", min=0.0, max=1.0
+        1.0, "share of the learned change that is kept; less is more cautious", min=0.0, max=1.0
     )
     seed: int = _setting(0, "seed of all random numbers", min=0, max=2**31 - 1)
 
@@ -121,6 +121,6 @@ class TrainConfig(Checked):
 
 FINETUNE: dict[str, FinetuneConfig | None] = {
     "off": None,
-    "quick": FinetuneConfig(steps=40, batch=6, seconds=20.0),
-    "full": FinetuneConfig(steps=200, batch=10),
+    "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=22.0),
+    "full": FinetuneConfig(steps=200, batch=10, rate=2e-4),
 }

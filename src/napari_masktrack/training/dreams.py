@@ -19,7 +19,8 @@ from napari_masktrack.training.scenes import Scene, tone_curve
 _QUARTER = 4
 GONE = 0.07
 """Share of dreams in which the object has just left."""
-_HIDDEN = 0.2
+HIDDEN = 0.2
+"""Share of dreams in which something stands in front of the object."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,18 @@ def fill_hole(image: Image, hole: BoolImage) -> Image:
     return np.where(wide[..., None], large, image)
 
 
-def dream(stage: Stage, rng: np.random.Generator, *, gone: float = GONE) -> Scene:
-    """Return another frame of the same movie, as it might be; on a share `gone` of them without the object."""
+def dream(stage: Stage, rng: np.random.Generator, *, gone: float = GONE, hidden: float = HIDDEN) -> Scene:
+    """Return another frame of the same movie, as it might be.
+
+    Parameters
+    ----------
+    stage : Stage
+    rng : numpy.random.Generator
+    gone : float
+        Share of the dreams without the object.
+    hidden : float
+        Share of the others in which a piece of background stands in front of it.
+    """
     scene = stage.scene
     motion = deformation.random_motion(scene.target, rng, scale=0.2, shift=0.25 * scene.jump, angle=0.3)
     centre, _ = deformation.centre_and_size(scene.target)
@@ -77,7 +88,7 @@ def dream(stage: Stage, rng: np.random.Generator, *, gone: float = GONE) -> Scen
     colour = _light(_warp(scene.image, forward), rng)
     image = (background + (colour.astype(np.float32) - background) * alpha[..., None]).astype(np.uint8)
     dreamt = replace(scene, image=image, target=past, known=np.ones_like(past))
-    return hide(dreamt, background, rng) if rng.random() < _HIDDEN else dreamt
+    return hide(dreamt, background, rng) if rng.random() < hidden else dreamt
 
 
 def hide(scene: Scene, background: Image, rng: np.random.Generator) -> Scene:

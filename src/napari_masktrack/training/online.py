@@ -21,7 +21,7 @@ from napari_masktrack.training.samples import Clip, SampleConfig, make_clip
 from napari_masktrack.training.scenes import Scene, surroundings
 from napari_masktrack.training.train import Schedule, TrainStep, fit
 
-SAMPLES = SampleConfig(empty=0.0, box=0.05, lobe=0.15)
+SAMPLES = SampleConfig(margin=(1.4, 2.4), empty=0.0, box=0.05, lobe=0.15)
 """Difficult guidance while fine-tuning."""
 SEARCH = 0.15
 """Share of samples without guidance: so a lost object is found again by what it looks like."""
@@ -124,8 +124,8 @@ def _draw(lessons: Sequence[Lesson], config: FinetuneConfig, rng: np.random.Gene
     if lesson.stage is None:
         return lesson.scene
     if rng.random() < SEARCH:
-        return replace(dream(lesson.stage, rng, gone=NOTHING), lost=True)
+        return replace(dream(lesson.stage, rng, gone=NOTHING, hidden=0.0), lost=True)
     if rng.random() < config.dream:
-        scene = dream(lesson.stage, rng)
+        scene = dream(lesson.stage, rng, hidden=0.0)
         return scene if np.count_nonzero(scene.past) >= 16 else lesson.scene
     return lesson.scene
