@@ -1,6 +1,6 @@
 """Carry objects over one frame: look, segment, put back, remember."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ from napari_masktrack.core.postprocess import keep_touching
 from napari_masktrack.core.recapture import recapture, search_windows
 from napari_masktrack.core.refine import Segment, expected_similarity, refine
 from napari_masktrack.core.region import Region
+from napari_masktrack.core.rivalry import give_up_strays, yield_to_owners
 from napari_masktrack.core.track import Track
 
 LOST = 0.3
@@ -102,16 +103,30 @@ class Carrier:
         going = [leg for leg in legs if leg.anchor != frame]
         pieces = {leg.label: self._start(frame, leg.label, image) for leg in starting}
         pieces.update(self._step(image, going, len(legs)))
-        labels = merge(
-            [(p.label, p.values, p.box) for p in pieces.values()],
-            self.movie.shape,
-            background=self.config.threshold,
-        )
+        labels = self._settle(pieces)
         for leg in going:
             self._remember(leg.label, pieces[leg.label], labels)
         self.tracks = {leg.label: self.tracks[leg.label] for leg in legs}
         self._before = image
         return [pieces[leg.label] for leg in legs]
+
+    def _settle(self, pieces: dict[int, Piece]) -> Labels:
+        """Let the objects compete for the pixels; stray parts that a rival claims go to the rival."""
+        labels = self._merge(pieces)
+        if len(pieces) == 1:
+            return labels
+        claims = {
+            label: (label, piece.values, piece.box) for label, piece in pieces.items() if piece.values.size
+        }
+        for label, claim in claims.items():
+            rivals = [other for key, other in claims.items() if key != label]
+            values = give_up_strays(claim, labels, rivals, threshold=self.config.threshold)
+            pieces[label] = replace(pieces[label], values=values)
+        return self._merge(pieces)
+
+    def _merge(self, pieces: Mapping[int, Piece]) -> Labels:
+        claims = [(piece.label, piece.values, piece.box) for piece in pieces.values()]
+        return merge(claims, self.movie.shape, background=self.config.threshold)
 
     def _start(self, frame: int, label: int, image: Image) -> Piece:
         """Begin at an annotation: a painted mask is taken as it is, a box or scribble is refined first."""
@@ -130,16 +145,23 @@ class Carrier:
         if not legs:
             return {}
         size = crop_size(self.config, count)
+        moved = {leg.label: self._moved(self.tracks[leg.label], image) for leg in legs}
         questions: list[tuple[int, Window, BoolImage]] = []
-        for leg in legs:
-            track = self._moved(self.tracks[leg.label], image)
+        for label, track in moved.items():
             if track.region is None:
                 windows = search_windows(track, self.config, self.movie.shape)
             else:
                 windows = [track.look(self.config, self.movie.shape)]
-            questions += [(leg.label, w, self._guidance(track.region, w, size)) for w in windows]
+            questions += [(label, w, self._guidance(track.region, w, size)) for w in windows]
         looks = self._ask(image, questions)
-        return {leg.label: self._answered(leg, looks[leg.label], image) for leg in legs}
+        owned = {label: track.region for label, track in moved.items() if track.region is not None}
+        pieces = {
+            leg.label: self._in_sight(leg, looks[leg.label][0], owned) for leg in legs if leg.label in owned
+        }
+        for leg in legs:
+            if leg.label not in owned:
+                pieces[leg.label] = self._out_of_sight(leg, looks[leg.label], image, taken=pieces.values())
+        return pieces
 
     def _moved(self, track: Track, image: Image) -> Track:
         """Return the track with its mask moved along the optical flow, where that can be trusted."""
@@ -170,24 +192,32 @@ class Carrier:
             looks.setdefault(label, []).append(_Look(window, guidance, answer))
         return looks
 
-    def _answered(self, leg: Leg, looks: Sequence[_Look], image: Image) -> Piece:
-        if self.tracks[leg.label].region is not None:
-            return self._piece(leg, looks[0])
+    def _out_of_sight(
+        self, leg: Leg, looks: Sequence[_Look], image: Image, *, taken: Iterable[Piece]
+    ) -> Piece:
+        """Return an object that was lost, if it is found again where no other object is."""
         answers = [(look.window, look.answer) for look in looks]
-        found = recapture(self.tracks[leg.label], answers, image, self.segment, config=self.config)
+        others = [
+            Region.of(p.values > self.config.threshold, corner=p.box[:2]) for p in taken if p.values.size
+        ]
+        found = recapture(
+            self.tracks[leg.label], answers, image, self.segment,
+            config=self.config, taken=[region for region in others if region is not None],
+        )  # fmt: skip
         if found is None:
             return Piece(leg.label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), LOST, leg.anchor)
         region, confidence = found
         return Piece(leg.label, region.mask * np.float32(confidence), region.box, confidence, leg.anchor)
 
-    def _piece(self, leg: Leg, look: _Look) -> Piece:
+    def _in_sight(self, leg: Leg, look: _Look, owned: Mapping[int, Region]) -> Piece:
         """Return an object that was in sight, without the parts that are too far from where it was."""
         threshold, answer = self.config.threshold, look.answer
         reach = self.config.reach * answer.shape[0] / _REFERENCE
         kept = keep_touching(answer > threshold, look.guidance, reach=reach)
         answer = np.where(kept | (answer <= threshold), answer, 0)
         values, box = paste(answer, look.window, self.movie.shape)
-        return Piece(leg.label, values, box, expected_similarity(answer, threshold) or LOST, leg.anchor)
+        confidence = expected_similarity(answer, threshold) or LOST
+        return Piece(leg.label, yield_to_owners(values, box, leg.label, owned), box, confidence, leg.anchor)
 
     def _remember(self, label: int, piece: Piece, labels: Labels) -> None:
         track = self.tracks[label]

@@ -5,7 +5,7 @@ object got lost, in a window that grows, and once in a wide view. What it finds 
 one object of about the right size, and has to stand a second, closer look.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ RIVAL = 0.7
 """A second candidate with this share of the best one's weight makes the case undecided."""
 SIZES = (0.12, 3.5)
 """Area of a candidate, relative to the object's usual area."""
+CLAIMED = 0.3
+"""A candidate with a larger share of its pixels on another object is that object."""
 _LEAST_SIDE = 14
 """In a wide view the object should not be smaller than this, in crop pixels."""
 
@@ -69,6 +71,7 @@ def recapture(
     segment: Segment,
     *,
     config: PropagationConfig,
+    taken: Sequence[Region] = (),
 ) -> tuple[Region, float] | None:
     """Return the object that was found again, with the J expected of its mask; None if it was not.
 
@@ -81,6 +84,8 @@ def recapture(
     image : uint8 (Y, X, 3)
     segment : callable
     config : PropagationConfig
+    taken : sequence of Region
+        Where other objects are: what lies mostly there is not the lost one.
     """
     shape = (image.shape[0], image.shape[1])
     for window, answer in answers:
@@ -89,7 +94,8 @@ def recapture(
             continue
         region, confidence = refine(candidate.region, image, segment, config)
         agrees = region.overlap(candidate.region) >= AGREE
-        if agrees and confidence >= SURE and _fits(region.area, track):
+        free = not any(region.share_within(other) > CLAIMED for other in taken)
+        if agrees and free and confidence >= SURE and _fits(region.area, track):
             return region, confidence
     return None
 

@@ -70,6 +70,10 @@ class Region:
         common = int(np.count_nonzero(self.mask & other.part(self.box)))
         return common / (self.area + other.area - common)
 
+    def share_within(self, other: "Region") -> float:
+        """Return the share of this object's pixels that are the other's too."""
+        return int(np.count_nonzero(self.mask & other.part(self.box))) / self.area
+
     def part(self, bounds: BoundingBox) -> BoolImage:
         """Return the mask within bounds (y0, x0, y1, x1) of the frame, bool of their size."""
         image = np.zeros((bounds[2] - bounds[0], bounds[3] - bounds[1]), bool)
