@@ -98,7 +98,8 @@ class Tracker:
         frames: range | None = None,
     ) -> Iterator[FrameResult]:
         """Carry the annotations over the movie; see `propagation.propagate`."""
-        segmenter = NetworkSegmenter(self.network)
+        config = config or PropagationConfig()
+        segmenter = NetworkSegmenter(self.network, flip=config.flip)
         return guarded(propagate(movie, annotations, segmenter, config, frames=frames))
 
     def save(self, path: Path) -> None:
