@@ -1,0 +1,146 @@
+"""Files of a session: JSON and label images that appear whole or not at all, and damaged ones put aside."""
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from napari_masktrack.errors import InputError, OutputError, WorkError
+from napari_masktrack.io.masks import check_ids, read_mask
+from napari_masktrack.io.refusal import reason, refusing, shown
+from napari_masktrack.io.targets import replacing
+
+LEFT_OVER = ("*.part", "*.partial")
+"""What a killed process leaves behind: our own unfinished files, and Zarr's."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is no such file.
+    """
+    with refusing(path, InputError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file; an existing one is replaced.
+
+    Raises
+    ------
+    OutputError
+        The content cannot be written as JSON.
+    WorkError
+        The disk refused.
+    """
+    try:
+        text = json.dumps(content, indent=1, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise OutputError(
+            f"{shown(path.name)} cannot be written ({reason(error)}); use plain values."
+        ) from error
+    with saving(path), replacing(path) as part:
+        part.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def read_labels(path: Path) -> NDArray[np.uint16]:
+    """Read a label image, (Y, X), uint16.
+
+    Raises
+    ------
+    AnnotationError
+        The file is damaged, or holds no ids.
+    """
+    return read_mask(path).astype(np.uint16)
+
+
+def write_labels(path: Path, labels: NDArray[Any]) -> None:
+    """Write a label image as PNG, 8-bit where that holds the ids, else 16-bit.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file is replaced; folders are made.
+    labels : array, (Y, X), bool or integer
+        Ids from 0 to 65535.
+
+    Raises
+    ------
+    AnnotationError
+        The values cannot be ids.
+    WorkError
+        The disk refused.
+    """
+    check_ids(labels, f"The label image for {shown(path.name)}")
+    small = labels.size and int(labels.max()) <= 255
+    image = Image.fromarray(np.ascontiguousarray(labels, np.uint8 if small else np.uint16))
+    with saving(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            image.save(part, format="PNG", compress_level=1)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file with the columns' names in its first line.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    with refusing(path, InputError), path.open(encoding="utf-8", newline="") as stream:
+        return [dict(row) for row in csv.DictReader(stream)]
+
+
+def remove(path: Path) -> None:
+    """Delete a file that may be gone already.
+
+    Raises
+    ------
+    WorkError
+        The disk refused.
+    """
+    with saving(path):
+        path.unlink(missing_ok=True)
+
+
+def put_aside(path: Path) -> str:
+    """Rename a damaged file or folder, so that nothing is written over it; gives the new name."""
+    for number in range(1000):
+        place = path.with_name(f"{path.name}.damaged{number or ''}")
+        if not place.exists():
+            with saving(path):
+                os.replace(path, place)
+            return place.name
+    raise WorkError(f"{shown(path.parent)} holds a thousand damaged files; clear it up.")
+
+
+def sweep(folder: Path) -> None:
+    """Delete the unfinished files that a killed process left in a folder."""
+    for pattern in LEFT_OVER:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Turn what the system says while a file is written into a WorkError."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkError(
+            f"{shown(path)} was not saved ({reason(error)}); make room or check the disk, then save again."
+        ) from error

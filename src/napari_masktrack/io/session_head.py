@@ -1,0 +1,156 @@
+"""The file ``session.json``: which movie, with which settings, objects and absent marks."""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from napari_masktrack import __version__
+from napari_masktrack.errors import InputError
+from napari_masktrack.io.refusal import shown
+from napari_masktrack.io.session_drawings import Mark
+from napari_masktrack.io.session_files import read_json, write_json
+from napari_masktrack.io.session_movie import MovieReference
+
+NAMES = ("session.json", "session.backup.json")
+"""The file, and a second copy of it."""
+
+_FORMAT = "napari-masktrack session"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class SessionObject:
+    """What the user calls an object, and how it is shown.
+
+    Attributes
+    ----------
+    name : str
+    colour : tuple of four floats, or None
+        Red, green, blue and alpha from 0 to 1; None for the colour that follows from the id.
+    """
+
+    name: str = ""
+    colour: tuple[float, ...] | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Take what `to_json` gave."""
+        colour = content.get("colour")
+        return cls(str(content.get("name", "")), None if colour is None else tuple(map(float, colour)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values for a JSON file."""
+        return {"name": self.name, "colour": None if self.colour is None else list(map(float, self.colour))}
+
+
+class Head:
+    """The content of ``session.json``; each change is written at once, from any thread.
+
+    Attributes
+    ----------
+    movie : MovieReference
+    problems : list of str
+        What was damaged when it was read.
+    """
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self._folder, self._content = folder, content
+        self._writing = threading.Lock()
+        self.movie = MovieReference.from_json(content.get("movie", {}))
+        self.problems: list[str] = []
+        self._check()
+
+    @classmethod
+    def new(cls, folder: Path, movie: MovieReference, settings: Mapping[str, Any]) -> Self:
+        """Begin; nothing is written yet."""
+        created = time.strftime("%Y-%m-%dT%H:%M:%S")
+        content = {"format": _FORMAT, "version": _VERSION, "created": created, "movie": movie.to_json()}
+        return cls(folder, content | {"settings": dict(settings), "objects": {}, "absent": []})
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the file, or its copy if the file is damaged.
+
+        Raises
+        ------
+        InputError
+            Both are damaged, it is of no session, or a later version made it.
+        """
+        problems = []
+        for name in NAMES:
+            try:
+                head = cls(folder, read_json(folder / name))
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            head.problems = [f"{problem} Its copy {name} was used." for problem in problems]
+            return head
+        raise InputError(problems[0])
+
+    def change(self, **parts: Any) -> None:
+        """Replace parts of the content and write both copies.
+
+        Raises
+        ------
+        OutputError
+            A value cannot be written as JSON; the content stays as it was.
+        WorkError
+            The disk refused.
+        """
+        with self._writing:
+            content = self._content | parts
+            for name in NAMES:
+                write_json(self._folder / name, {**content, "napari_masktrack": __version__})
+            self._content = content
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain values by name, a copy."""
+        return dict(self._content.get("settings", {}))
+
+    @property
+    def layer(self) -> dict[str, Any]:
+        """How the window shows the movie: plain values by name, a copy."""
+        return dict(self._content.get("layer", {}))
+
+    @property
+    def objects(self) -> dict[int, SessionObject]:
+        """Names and colours by id, a copy."""
+        stored: Mapping[str, Any] = self._content.get("objects", {})
+        return {int(label): SessionObject.from_json(each) for label, each in stored.items()}
+
+    @property
+    def absent(self) -> tuple[Mark, ...]:
+        """Frames and objects of which the user said that they are not there, sorted."""
+        return tuple(sorted((int(frame), int(label)) for frame, label in self._content.get("absent", [])))
+
+    def _check(self) -> None:
+        content = self._content
+        if content.get("format") != _FORMAT or not isinstance(content.get("version"), int):
+            raise InputError(
+                f"{shown(self._folder)} is no session of napari-masktrack; choose another folder."
+            )
+        if content["version"] > _VERSION:
+            made = content.get("napari_masktrack", "a later version")
+            raise InputError(
+                f"The session {shown(self._folder)} was made by napari-masktrack {made}; update to open it."
+            )
+        try:
+            _ = self.settings, self.layer, self.objects, self.absent
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(
+                f"The objects or marks of {shown(self._folder)} make no sense ({error}); use a copy of it."
+            ) from error
+
+
+def objects_to_json(objects: Mapping[int, SessionObject]) -> dict[str, Any]:
+    """Give plain values, sorted by id."""
+    return {str(label): each.to_json() for label, each in sorted(objects.items())}
+
+
+def marks_to_json(marks: Iterable[Mark]) -> list[list[int]]:
+    """Give plain values, sorted by frame."""
+    return sorted({(int(frame), int(label)): [int(frame), int(label)] for frame, label in marks}.values())

@@ -1,0 +1,245 @@
+"""The label images of a session's result: a Zarr array of which each frame is one file."""
+
+import re
+import shutil
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_masktrack.errors import InputError, OutputError, WorkError
+from napari_masktrack.io.masks import check_ids
+from napari_masktrack.io.refusal import reason, refusing, shown
+from napari_masktrack.io.session_files import put_aside, saving, sweep
+from napari_masktrack.io.session_movie import MovieReference
+
+_REMEMBERED = 3  # frames: painting reads the same one many times
+
+_CHUNK = re.compile(r"([0-9]+)\.0\.0")
+
+
+class Owner(Protocol):
+    """The session, as far as its results need it."""
+
+    folder: Path
+    movie: MovieReference
+    read_only: bool
+
+    def note_problem(self, problem: str) -> None:
+        """Add to the problems."""
+
+    def require_writable(self) -> None:
+        """Refuse if the session is open to read only."""
+
+
+class LabelStore:
+    """Label images of a movie on disk, (T, Y, X), uint16, one chunk per frame.
+
+    A Zarr array of format 2 compressed with zstd, which every Zarr reader understands. Each chunk is
+    written to a file of its own that takes its place at the end; a frame that was never written has
+    no file.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, which is made when the first frame is written.
+    frames : int
+        Number of frames.
+    shape : (int, int)
+        Height and width.
+    """
+
+    def __init__(self, path: Path, *, frames: int, shape: tuple[int, int]) -> None:
+        self.path, self.frames, self.shape = path, frames, shape
+        self._array: Any = None
+        self._opening = threading.Lock()
+        self._recent: dict[int, NDArray[np.uint16]] = {}
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The frames that were written, sorted."""
+        if not self.path.is_dir():
+            return ()
+        matches = (_CHUNK.fullmatch(path.name) for path in self.path.iterdir() if path.stat().st_size)
+        return tuple(sorted(int(match[1]) for match in matches if match and int(match[1]) < self.frames))
+
+    def read(self, frame: int) -> NDArray[np.uint16]:
+        """Read a frame, (Y, X), uint16, not to be written into; zeros if it was never written.
+
+        The frames read last are remembered.
+
+        Raises
+        ------
+        InputError
+            The frame is damaged.
+        """
+        known = self._recent.get(frame)
+        if known is not None:
+            return known
+        if not self._has(frame):
+            return np.zeros(self.shape, np.uint16)
+        try:
+            image: NDArray[np.uint16] = np.asarray(self.open()[frame])
+        except InputError:
+            raise
+        except Exception as error:
+            # Codecs raise anything here, RuntimeError included, which a worker would swallow.
+            raise InputError(
+                f"Frame {frame} of {shown(self.path)} is damaged ({reason(error)}); propagate it again."
+            ) from error
+        self._remember(frame, image)
+        return image
+
+    def write(self, frame: int, labels: NDArray[Any]) -> None:
+        """Write a frame.
+
+        Parameters
+        ----------
+        frame : int
+            Index of the frame.
+        labels : array, (Y, X), bool or integer
+            Ids from 0 to 65535.
+
+        Raises
+        ------
+        OutputError
+            The frame or its size does not fit.
+        AnnotationError
+            The values cannot be ids.
+        WorkError
+            The disk refused.
+        """
+        if labels.shape != self.shape or not 0 <= frame < self.frames:
+            raise OutputError(
+                f"Labels of shape {labels.shape} for frame {frame} do not fit {shown(self.path)}, which has "
+                f"{self.frames} frame(s) of {self.shape} pixels; propagate on the session's movie."
+            )
+        check_ids(labels, f"Frame {frame} of the result")
+        with saving(self.path):
+            image = labels.astype(np.uint16)
+            self.open(create=True)[frame] = image
+        self._remember(frame, image)
+
+    def _has(self, frame: int) -> bool:
+        try:
+            return (self.path / f"{frame}.0.0").stat().st_size > 0
+        except OSError:
+            return False
+
+    def _remember(self, frame: int, image: NDArray[np.uint16]) -> None:
+        recent = {number: each for number, each in self._recent.items() if number != frame}
+        image.flags.writeable = False
+        self._recent = dict([*recent.items(), (frame, image)][-_REMEMBERED:])
+
+    def forget(self, frame: int) -> None:
+        """Take a frame away, as if it had never been written."""
+        self._recent = {number: each for number, each in self._recent.items() if number != frame}
+        with saving(self.path):
+            (self.path / f"{frame}.0.0").unlink(missing_ok=True)
+
+    def open(self, *, create: bool = False) -> Any:
+        """Give the Zarr array.
+
+        Parameters
+        ----------
+        create : bool, default: False
+            Make it if there is none.
+
+        Raises
+        ------
+        InputError
+            There is none, it is damaged, or it is of another movie.
+        """
+        import zarr
+
+        with self._opening:
+            if self._array is not None:
+                return self._array
+            if not (self.path / ".zarray").exists() and create:
+                self._array = self._create()
+                return self._array
+            with refusing(self.path, InputError):
+                array = zarr.open_array(self.path, mode="r+" if create else "r")
+                if array.shape != (self.frames, *self.shape) or array.dtype != np.uint16:
+                    raise InputError(
+                        f"{shown(self.path)} is of another movie (shape {array.shape}); remove it."
+                    )
+            if create:
+                self._array = array
+            return array
+
+    def _create(self) -> Any:
+        import zarr
+
+        attributes: dict[str, Any] = {"_ARRAY_DIMENSIONS": ["t", "y", "x"], "axes": "tyx"}
+        compressor: Mapping[str, Any] = {"id": "zstd", "level": 1}
+        return zarr.create_array(
+            store=str(self.path),
+            shape=(self.frames, *self.shape),
+            chunks=(1, *self.shape),
+            dtype="uint16",
+            compressors=dict(compressor),
+            fill_value=0,
+            zarr_format=2,
+            attributes=attributes,
+            config={"write_empty_chunks": True},  # else an empty frame would look like a missing one
+        )
+
+
+class SessionResults(LabelStore):
+    """The results of a session; a damaged array is put aside, and noted in the session's problems."""
+
+    def __init__(self, session: Owner) -> None:
+        super().__init__(
+            session.folder / "results.zarr", frames=session.movie.frames, shape=session.movie.shape
+        )
+        self._session = session
+        self._checked = False
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The frames that were written, sorted; none if the array is damaged."""
+        self._check()
+        return super().written
+
+    def write(self, frame: int, labels: NDArray[Any]) -> None:
+        """Write a frame; see `LabelStore.write`."""
+        self._session.require_writable()
+        self._check()
+        super().write(frame, labels)
+
+    def clear(self) -> None:
+        """Delete all results.
+
+        Raises
+        ------
+        OutputError
+            The session is open to read only.
+        WorkError
+            The disk refused.
+        """
+        self._session.require_writable()
+        self._array, self._recent = None, {}
+        with saving(self.path):
+            if self.path.exists():
+                shutil.rmtree(self.path)
+
+    def _check(self) -> None:
+        if self._checked or not self.path.exists():
+            return
+        self._checked = True
+        if not self._session.read_only:
+            sweep(self.path)
+        try:
+            self.open()
+        except InputError as error:
+            kept = ""
+            if not self._session.read_only:
+                try:
+                    kept = f" It was kept as {put_aside(self.path)}."
+                except WorkError as failed:
+                    kept = f" {failed}"
+            self._session.note_problem(f"{error}{kept} The rest of the session was loaded.")
