@@ -1,0 +1,227 @@
+"""Layers to draw on and to show results in, and what is drawn into them by the program."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer, Shapes
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_masktrack.errors import AnnotationError, ConfigError
+from napari_masktrack.io.masks import check_ids
+from napari_masktrack.io.session_drawings import DrawnShape
+from napari_masktrack.layers.frames import FrameArray, SparseFrames
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.placement import over
+
+NAMES = {
+    "masks": "{} masks",
+    "scribbles": "{} scribbles",
+    "beside": "{} scribbles beside",
+    "shapes": "{} shapes",
+    "result": "{} result",
+}
+"""Roles of layers, and how a layer is named after its movie."""
+
+SPARSE_FROM = 2**28
+"""Bytes from which on a label array keeps only its painted frames."""
+
+_KEY = "masktrack"
+
+
+def notes_of(layer: Layer) -> dict[str, Any]:
+    """Give what this plugin keeps in a layer's metadata; may be written into."""
+    notes: dict[str, Any] = layer.metadata.setdefault(_KEY, {})
+    return notes
+
+
+def role_of(layer: Layer) -> str | None:
+    """Give a layer's role, a key of `NAMES`: as it was made, else masks or shapes by its kind; else None."""
+    role = layer.metadata.get(_KEY, {}).get("role")
+    if role is None and isinstance(layer, Labels | Shapes):
+        return "masks" if isinstance(layer, Labels) else "shapes"
+    return role if role in NAMES else None
+
+
+def new_labels(
+    view: LayerMovie, role: str = "masks", *, array: Any = None, sparse_from: int = SPARSE_FROM
+) -> Labels:
+    """Make a label layer that lies exactly over a movie, 16 bits, so that it holds every id.
+
+    Parameters
+    ----------
+    view : LayerMovie
+    role : str, default: "masks"
+        A key of `NAMES`: 'masks' to paint whole objects, 'scribbles' for strokes on them, 'beside' for
+        strokes that say where object k is not, 'result'.
+    array : array-like, optional
+        Of the view's `Layout`; empty if it is left out.
+    sparse_from : int, optional
+        Bytes from which on an empty array keeps only its painted frames.
+
+    Returns
+    -------
+    napari.layers.Labels
+        Not yet in a viewer.
+
+    Raises
+    ------
+    ConfigError
+        There is no such role.
+    """
+    if role not in NAMES or role == "shapes":
+        raise ConfigError(f"A label layer cannot be {role!r}; use masks, scribbles, beside or result.")
+    layout = view.layout
+    if array is None:
+        bytes_needed = 2 * int(np.prod(layout.shape, dtype=np.int64))
+        sparse = bytes_needed > sparse_from
+        array = FrameArray(layout, SparseFrames(layout.size)) if sparse else np.zeros(layout.shape, np.uint16)
+    metadata = {_KEY: {"role": role, "movie": view.movie.name}}
+    return Labels(array, name=NAMES[role].format(view.layer.name), metadata=metadata, **over(view))
+
+
+def new_shapes(view: LayerMovie) -> Shapes:
+    """Make a shapes layer that lies exactly over a movie; each shape has its object's id as ``label``.
+
+    Returns
+    -------
+    napari.layers.Shapes
+        Not yet in a viewer. What is drawn next gets the id of `choose_object`.
+    """
+    return Shapes(
+        ndim=view.layer.ndim,
+        name=NAMES["shapes"].format(view.layer.name),
+        metadata={_KEY: {"role": "shapes", "movie": view.movie.name}},
+        features={"label": np.empty(0, int)},
+        feature_defaults={"label": 1},
+        face_color="transparent",
+        **over(view),
+    )
+
+
+def paint_frame(layer: Labels, view: LayerMovie, frame: int, image: NDArray[Any]) -> None:
+    """Replace a frame of a layer to draw on, in one step that the user can undo.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Made by `new_labels` for this movie.
+    view : LayerMovie
+    frame : int
+    image : array, (Y, X), bool or integer
+        Ids from 0 to 65535.
+
+    Raises
+    ------
+    AnnotationError
+        Frame, size or ids do not fit.
+    """
+    if tuple(layer.data.shape) != view.layout.shape or image.shape != view.layout.size:
+        raise AnnotationError(
+            f"An image of {image.shape} cannot be put into {layer.name!r} of {tuple(layer.data.shape)}; "
+            f"use a layer made for {view.movie.name!r}."
+        )
+    if not 0 <= frame < view.layout.frames:
+        raise AnnotationError(f"There is no frame {frame} in {layer.name!r}; give 0 to {len(view) - 1}.")
+    check_ids(image, f"The image for frame {frame}")
+    layout = view.layout
+    old = np.asarray(layer.data[layout.key(frame)])
+    rows, columns = np.nonzero(old != image)
+    if not rows.size:
+        return
+    place: list[NDArray[Any]] = [np.zeros_like(rows)] * len(layout.shape)
+    place[layout.rows], place[layout.columns] = rows, columns
+    if layout.frame is not None:
+        place[layout.frame] = np.full_like(rows, frame)
+    layer.data_setitem(tuple(place), image[rows, columns].astype(layer.data.dtype))
+
+
+def add_shapes(layer: Shapes, view: LayerMovie, shapes: Iterable[DrawnShape]) -> None:
+    """Draw shapes into a layer made by `new_shapes`, each with its id and width."""
+    chosen = layer.feature_defaults
+    for shape in shapes:
+        corners = np.zeros((len(shape.vertices), view.layer.ndim))
+        if view.layout.frame is not None:
+            corners[:, view.layout.frame] = shape.frame
+        corners[:, [view.layout.rows, view.layout.columns]] = shape.vertices
+        layer.feature_defaults = {"label": shape.label}
+        layer.add(corners, shape_type=shape.kind, edge_width=shape.width)
+    layer.feature_defaults = chosen
+
+
+def choose_object(label: int, layers: Iterable[Layer]) -> None:
+    """Draw this object from now on, in all the layers that are drawn on.
+
+    Raises
+    ------
+    AnnotationError
+        A label layer's type does not hold the id; no layer is changed.
+    """
+    chosen = [layer for layer in layers if role_of(layer) not in (None, "result")]
+    labels = [layer for layer in chosen if isinstance(layer, Labels)]
+    for layer in labels:
+        largest = np.iinfo(layer.data.dtype).max
+        if label > largest:
+            raise AnnotationError(
+                f"{layer.name!r} holds ids up to {largest}, not {label}; copy it into a layer made here."
+            )
+    for layer in chosen:
+        if isinstance(layer, Labels):
+            layer.selected_label = label
+        else:
+            layer.selected_data = set()
+            layer.feature_defaults = {"label": label}
+            if labels:
+                layer.current_edge_color = labels[0].get_color(label)
+
+
+def colours_of(layer: Labels, labels: Iterable[int]) -> dict[int, tuple[float, ...]]:
+    """Give red, green, blue and alpha of objects as a label layer shows them."""
+    colormap = copy.deepcopy(layer.colormap)
+    colormap.use_selection = False
+    return {label: tuple(float(part) for part in colormap.map(label)) for label in labels}
+
+
+def give_colours(layers: Iterable[Labels], colours: Mapping[int, Iterable[float]]) -> None:
+    """Show objects in chosen colours; ids that are not among them become white."""
+    table: dict[int | None, Any] = {0: "transparent", None: "white"}
+    table |= {label: np.array(list(colour), float) for label, colour in colours.items()}
+    for layer in layers:
+        layer.colormap = DirectLabelColormap(color_dict=copy.deepcopy(table))
+
+
+def share_colours(source: Labels, others: Iterable[Labels]) -> Callable[[], None]:
+    """Show the same ids in the same colours in other layers, now and when the source's colours change.
+
+    Returns
+    -------
+    callable
+        Ends it.
+    """
+    targets = list(others)
+
+    def follow(event: Any = None) -> None:  # noqa: ARG001  napari hands an event over
+        for target in targets:
+            colormap = copy.deepcopy(source.colormap)
+            colormap.use_selection = target.show_selected_label
+            colormap.selection = target.selected_label
+            target.colormap = colormap
+
+    follow()
+    source.events.colormap.connect(follow)
+    return lambda: source.events.colormap.disconnect(follow)
+
+
+def absent_marks(layer: Labels) -> tuple[tuple[int, int], ...]:
+    """Give the frames and objects that are marked absent; they are kept in the layer's metadata."""
+    marks = layer.metadata.get(_KEY, {}).get("absent", [])
+    return tuple(sorted({(int(frame), int(label)) for frame, label in marks}))
+
+
+def mark_absent(layer: Labels, frame: int, label: int, *, absent: bool = True) -> None:
+    """Say that an object is not on a frame, or take that back."""
+    marks = set(absent_marks(layer))
+    marks = marks | {(frame, label)} if absent else marks - {(frame, label)}
+    notes_of(layer)["absent"] = [list(mark) for mark in sorted(marks)]

@@ -1,0 +1,75 @@
+"""The frames of a result as they were before the last propagation, compressed in a temporary file."""
+
+import tempfile
+import zlib
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+Labels = NDArray[np.uint16]
+
+
+class FormerFrames:
+    """Keeps each frame once, outside the memory; gone with the object.
+
+    Parameters
+    ----------
+    size : (int, int)
+        Height and width of the frames.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._size = size
+        self._file: IO[bytes] | None = None
+        self._places: dict[int, tuple[int, int, slice, slice] | None] = {}
+
+    def __contains__(self, frame: int) -> bool:
+        """Whether a frame is kept."""
+        return frame in self._places
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The frames that are kept, sorted."""
+        return tuple(sorted(self._places))
+
+    def keep(self, frame: int, labels: Labels | None) -> None:
+        """Keep a frame; None for one that there was not. Only the first counts."""
+        if frame in self._places:
+            return
+        if labels is None or not labels.any():
+            self._places[frame] = None if labels is None else (0, 0, slice(0, 0), slice(0, 0))
+            return
+        rows, columns = _hull(labels, 0), _hull(labels, 1)
+        packed = zlib.compress(labels[rows, columns].astype(np.uint16).tobytes(), 1)
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="masktrack-")  # noqa: SIM115  closed by `close`
+        start = self._file.seek(0, 2)
+        self._file.write(packed)
+        self._places[frame] = start, len(packed), rows, columns
+
+    def get(self, frame: int) -> Labels | None:
+        """Give a kept frame back; None if there was none."""
+        place = self._places[frame]
+        if place is None:
+            return None
+        start, length, rows, columns = place
+        labels = np.zeros(self._size, np.uint16)
+        if length:
+            assert self._file is not None
+            self._file.seek(start)
+            part = np.frombuffer(zlib.decompress(self._file.read(length)), np.uint16)
+            labels[rows, columns] = part.reshape(rows.stop - rows.start, columns.stop - columns.start)
+        return labels
+
+    def close(self) -> None:
+        """Forget everything."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._places = None, {}
+
+
+def _hull(labels: Labels, axis: int) -> slice:
+    """Give the rows (axis 0) or columns (axis 1) that hold something."""
+    used = np.flatnonzero(labels.any(axis=1 - axis))
+    return slice(int(used[0]), int(used[-1]) + 1)

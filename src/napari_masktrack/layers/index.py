@@ -1,0 +1,346 @@
+"""Which frames of a label layer are painted, and with what: known from its events, not by searching."""
+
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+from napari.components import Dims
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_masktrack.core.annotation import LARGEST_LABEL, Annotation, Annotations
+from napari_masktrack.errors import AnnotationError
+from napari_masktrack.layers.axes import full_resolution
+from napari_masktrack.layers.frames import FrameArray, frames_of
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.placement import Alignment, align
+
+_REMEMBERED = 100
+"""Frames painted last that an undo may change; napari keeps as many steps."""
+
+_PLACING = ("scale", "translate", "rotate", "shear", "affine", "units")
+
+
+class AnnotationIndex:
+    """The painted frames of a label layer, kept up to date while the user paints.
+
+    A stroke is announced by napari when it ends, with the region it touched. An undo is not: after any
+    redraw, the regions that were painted last are compared with what they were, and so is the frame
+    that is shown, on which a stroke may be under way. Whoever writes into other frames of the layer's
+    array past napari calls `touch`.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    view : LayerMovie
+        The movie. The layer may have another transform, if its pixels can be found in the movie's.
+    known : iterable of int, optional
+        Frames of the layer that may be painted. If it is left out, an array made here knows its own,
+        and any other is looked through by `scan`, or all at once when it is needed.
+    dims : napari.components.Dims, optional
+        Of the viewer, ``viewer.dims``; without it the shown frame is not known.
+    on_change : callable, optional
+        Called without arguments when something may have changed, many times in a row.
+
+    Raises
+    ------
+    AnnotationError
+        The layer does not lie over the movie so that its frames are the movie's.
+    """
+
+    _alignment: Alignment
+    _labels: dict[int, tuple[int, ...]]
+    _unseen: set[int]
+    _touched: set[int]
+    _changed: set[int]
+    _doubtful: bool
+
+    def __init__(
+        self,
+        layer: Labels,
+        view: LayerMovie,
+        *,
+        known: Iterable[int] | None = None,
+        dims: Dims | None = None,
+        on_change: Callable[[], None] | None = None,
+    ) -> None:
+        self.layer, self.view = layer, view
+        self._dims, self._on_change = dims, on_change
+        self._begin(known)
+        self._watched = {
+            "paint": self._painted,
+            "labels_update": self._redrawn,
+            "set_data": self._redrawn,
+            "data": self._replaced,
+        }
+        for name, react in self._watched.items():
+            layer.events[name].connect(react)
+        for each, name in product((layer, view.layer), _PLACING):
+            each.events[name].connect(self._moved)
+
+    def close(self) -> None:
+        """Stop listening to the layers."""
+        for name, react in self._watched.items():
+            self.layer.events[name].disconnect(react)
+        for each, name in product((self.layer, self.view.layer), _PLACING):
+            each.events[name].disconnect(self._moved)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every frame has been looked at that may be painted."""
+        return not self._unseen
+
+    def scan(self) -> Iterator[int]:
+        """Look through frames nobody knows yet, one at each step; yields how many are left."""
+        while self._unseen:
+            self._look(self._unseen.pop())
+            yield len(self._unseen)
+
+    def touch(self, frames: Iterable[int] | None = None) -> None:
+        """Say that frames of the movie may have been changed past napari; all if none are named."""
+        if frames is None:
+            self._unseen.update(range(self._length))
+        else:
+            self._touched.update(self._align().own_frame(frame) for frame in frames)
+        self._announce()
+
+    def settle(self, *, budget: float | None = None) -> tuple[int, ...]:
+        """Look at the frames that were touched.
+
+        Parameters
+        ----------
+        budget : float, optional
+            Seconds after which the rest is left to the next call; one frame is looked at in any case.
+
+        Returns
+        -------
+        tuple of int
+            The movie's frames that differ from what they were at the last call.
+
+        Raises
+        ------
+        AnnotationError
+            The layer was moved so that its frames are none of the movie's any more.
+        """
+        self._align()
+        if self._doubtful:
+            self._doubtful = False
+            regions = self._regions.items()
+            self._touched |= {own for own, (region, sum_) in regions if self._checksum(own, region) != sum_}
+            self._touched |= self._shown()
+        began = time.perf_counter()
+        while self._touched:
+            self._look(self._touched.pop())
+            if budget is not None and time.perf_counter() - began > budget:
+                break
+        changed, self._changed = self._changed, set()
+        return tuple(sorted(self._frame(own) for own in changed))
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """The movie's frames that are painted, sorted."""
+        self._finish()
+        return tuple(sorted(self._frame(own) for own in self._labels))
+
+    def labels(self, frame: int) -> tuple[int, ...]:
+        """Give the ids that are painted on a frame of the movie, sorted."""
+        self._finish()
+        return self._labels.get(self._align().own_frame(frame), ())
+
+    def frames_of(self, label: int) -> tuple[int, ...]:
+        """Give the movie's frames on which an object is painted, sorted."""
+        self._finish()
+        return tuple(sorted(self._frame(own) for own, labels in self._labels.items() if label in labels))
+
+    def image(self, frame: int) -> NDArray[np.uint16]:
+        """Copy a frame in the movie's pixels, (Y, X), uint16.
+
+        Raises
+        ------
+        AnnotationError
+            It holds ids beyond 65535, or below 0.
+        """
+        alignment = self._align()
+        own = alignment.own_frame(frame)
+        size = self.view.layout.size
+        if not 0 <= own < self._length:
+            return np.zeros(size, np.uint16)
+        image = self._read(own)
+        if image.size and (image.min() < 0 or image.max() > LARGEST_LABEL):
+            raise AnnotationError(
+                f"{self.layer.name!r} has ids from {image.min()} to {image.max()} on frame {frame}; "
+                f"use 1 to {LARGEST_LABEL}."
+            )
+        return np.array(alignment.image(image, size), np.uint16)
+
+    def masks(self) -> tuple[Annotation, ...]:
+        """Give the painted frames as masks, in the movie's pixels; unchanged frames are remembered.
+
+        Raises
+        ------
+        AnnotationError
+            A frame lies between two of the movie's, or holds impossible ids.
+        """
+        self._finish(thorough=True)
+        for own in self._labels.keys() - self._masks.keys():
+            frame = self._frame(own)
+            self._masks[own] = Annotations.from_labels({frame: self.image(frame)}).items
+        return tuple(item for own in sorted(self._masks) for item in self._masks[own])
+
+    # Events of the layer
+
+    def _painted(self, event: Any) -> None:
+        for edit in event.value:
+            for own, region in self._regions_of(edit[0]):
+                self._touched.add(own)
+                self._remember(own, region)
+        self._announce()
+
+    def _redrawn(self, event: Any = None) -> None:  # noqa: ARG002  napari hands an event over
+        if self._regions or self._dims is not None:
+            self._doubtful = True
+            self._announce()
+
+    def _replaced(self, event: Any = None) -> None:  # noqa: ARG002
+        before = self._labels
+        self._begin(None)
+        self._labels = {own: labels for own, labels in before.items() if own < self._length}
+        self._touched = set(self._labels)
+        self._announce()
+
+    def _moved(self, event: Any = None) -> None:  # noqa: ARG002
+        self._misplaced = True
+        self._announce()
+
+    def _announce(self) -> None:
+        if self._on_change is not None:
+            self._on_change()
+
+    # What is known
+
+    def _begin(self, known: Iterable[int] | None) -> None:
+        self._array = full_resolution(self.layer)
+        self._labels, self._touched, self._changed, self._doubtful = {}, set(), set(), False
+        self._sums: dict[int, int] = {}
+        self._masks: dict[int, tuple[Annotation, ...]] = {}
+        self._regions: dict[int, tuple[tuple[slice, slice], int | None]] = {}
+        self._alignment, self._misplaced = align(self.layer, tuple(self._array.shape), self.view), False
+        axis = self._alignment.axes[0]
+        self._length = 1 if axis is None else int(self._array.shape[axis])
+        own = frames_of(self._array) if known is None else known
+        self._unseen = set(range(self._length)) if own is None else set(own)
+
+    def _align(self) -> Alignment:
+        """Find out where the layer lies; if it was moved, what is remembered counts no more."""
+        if not self._misplaced:
+            return self._alignment
+        found = align(self.layer, tuple(self._array.shape), self.view)
+        self._misplaced = False
+        if not found.equals(self._alignment):
+            self._alignment = found
+            self._masks.clear()
+            self._changed |= set(self._labels)
+        return found
+
+    def _finish(self, *, thorough: bool = False) -> None:
+        """Look at everything that is open; thoroughly also at what an undo on a hidden layer may change."""
+        for _ in self.scan():
+            pass
+        self._doubtful |= thorough
+        changed = self.settle()
+        self._changed |= {self._alignment.own_frame(frame) for frame in changed}
+
+    def _look(self, own: int) -> None:
+        """Read a frame of the layer; if it is another than before, note its ids."""
+        self._unseen.discard(own)
+        image = self._read(own)
+        if own in self._regions:
+            region, _ = self._regions[own]
+            self._regions[own] = region, _sum(image[region])
+        labels = _ids(image)
+        sum_ = _sum(image) if labels else 0
+        if self._sums.get(own, 0) == sum_ and self._labels.get(own, ()) == labels:
+            return
+        self._changed.add(own)
+        self._masks.pop(own, None)
+        if labels:
+            self._labels[own], self._sums[own] = labels, sum_
+        else:
+            self._labels.pop(own, None)
+            self._sums.pop(own, None)
+
+    def _shown(self) -> set[int]:
+        """Give the frame that is shown, if it is in memory, so that looking at it is quick."""
+        frame = None if self._dims is None else self.view.frame_at(self._dims)
+        if frame is None or not isinstance(self._array, np.ndarray | FrameArray):
+            return set()
+        own = self._alignment.own_frame(frame)
+        return {own} if 0 <= own < self._length else set()
+
+    def _read(self, own: int, region: tuple[slice, slice] | None = None) -> NDArray[Any]:
+        """Read a frame of the layer, (Y, X), or a part of it; over channels the largest id counts."""
+        alignment = self._alignment
+        frame, rows, columns = alignment.axes
+        key: list[Any] = [0] * len(self._array.shape)
+        for axis, index in alignment.held.items():
+            if not 0 <= index < self._array.shape[axis]:
+                return np.zeros((self._array.shape[rows], self._array.shape[columns]), np.uint16)
+            key[axis] = index
+        key[rows], key[columns] = region or (slice(None), slice(None))
+        if frame is not None:
+            key[frame] = own
+        thick = alignment.thick
+        if thick is not None:
+            key[thick] = slice(None)
+        part = np.asarray(self._array[tuple(key)])
+        if thick is not None:
+            part = part.max(axis=sum(isinstance(each, slice) for each in key[:thick]))
+        return part if rows < columns else part.T
+
+    def _frame(self, own: int) -> int:
+        return self._alignment.frame(own, str(self.layer.name))
+
+    def _remember(self, own: int, region: tuple[slice, slice]) -> None:
+        old, _ = self._regions.pop(own, (region, None))
+        self._regions[own] = (_hull(old[0], region[0]), _hull(old[1], region[1])), None
+        while len(self._regions) > _REMEMBERED:
+            del self._regions[next(iter(self._regions))]
+
+    def _checksum(self, own: int, region: tuple[slice, slice]) -> int:
+        return _sum(self._read(own, region))
+
+    def _regions_of(self, place: Any) -> Iterator[tuple[int, tuple[slice, slice]]]:
+        """Give frames and regions of an edit, which napari names by slices or by index arrays."""
+        frame, rows, columns = self._alignment.axes
+        spans = [_span(part) for part in place]
+        owns = range(1) if frame is None else range(spans[frame].start, spans[frame].stop)
+        for own in owns:
+            yield own, (spans[rows], spans[columns])
+
+
+def _sum(image: NDArray[Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(image).view(np.uint8).data)
+
+
+def _span(part: Any) -> slice:
+    """Give the smallest range that holds a slice or some indices."""
+    if isinstance(part, slice):
+        return part
+    indices = np.asarray(part)
+    return slice(int(indices.min()), int(indices.max()) + 1) if indices.size else slice(0, 0)
+
+
+def _hull(one: slice, other: slice) -> slice:
+    return slice(min(one.start, other.start), max(one.stop, other.stop))
+
+
+def _ids(image: NDArray[Any]) -> tuple[int, ...]:
+    """Give the ids of a label image, sorted, without 0."""
+    if not image.any():
+        return ()
+    if image.dtype.kind in "bu" and int(image.max()) <= LARGEST_LABEL:
+        return tuple(int(label) for label in np.flatnonzero(np.bincount(image.ravel())) if label)
+    return tuple(int(label) for label in np.unique(image) if label)

@@ -1,0 +1,306 @@
+"""Keep a session folder up to date with what is drawn, and bring its layers back."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from napari.components import Dims
+from napari.layers import Image, Labels, Layer, Shapes
+
+from napari_masktrack.errors import ConfigError
+from napari_masktrack.io.session import LAYERS, Session
+from napari_masktrack.io.session_autosave import Autosaver
+from napari_masktrack.layers.create import (
+    absent_marks,
+    add_shapes,
+    mark_absent,
+    new_labels,
+    new_shapes,
+    role_of,
+)
+from napari_masktrack.layers.index import AnnotationIndex
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.reading import read_shapes
+
+_LOOK = 0.02  # seconds of a tick for looking at what was painted
+_SHAPE_EVENTS = ("data", "features", "edge_width")
+
+Key = tuple[str, int]
+
+
+class SessionLink:
+    """Saves what the user draws, soon after each stroke.
+
+    It knows no timer: `tick` is to be called a few times a second on the main thread, and takes a few
+    milliseconds. Files are written in a thread of their own.
+
+    Parameters
+    ----------
+    session : Session
+        Open for writing.
+    view : LayerMovie
+    dims : napari.components.Dims, optional
+        Of the viewer, ``viewer.dims``; see `AnnotationIndex`.
+    on_change : callable, optional
+        Called when a tick will have something to do.
+    clock : callable, optional
+        Gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        view: LayerMovie,
+        *,
+        dims: Dims | None = None,
+        on_change: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.session, self.view = session, view
+        self._dims, self._on_change = dims, on_change
+        self._indices: dict[str, AnnotationIndex] = {}
+        self._shapes: Shapes | None = None
+        self._values: dict[str, Any] = {}
+        self._saver: Autosaver[Key] = Autosaver(self._read, self._write, clock=clock)
+        self.note("layer", describe_layer(view))
+
+    @property
+    def indices(self) -> dict[str, AnnotationIndex]:
+        """The indices of the label layers that are watched, by role."""
+        return dict(self._indices)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether everything that was noticed is on disk."""
+        return not self._saver.pending
+
+    def watch(self, layer: Labels | Shapes, *, saved: bool = False) -> AnnotationIndex | None:
+        """Save what is drawn on a layer from now on.
+
+        Parameters
+        ----------
+        layer : napari layer
+            One per role; see `create.role_of`.
+        saved : bool, default: False
+            Whether the session holds what is on the layer already, as after `restore_layers`. If not,
+            the layer is saved; frames that only the session has stay there.
+
+        Returns
+        -------
+        AnnotationIndex or None
+            Of a label layer.
+
+        Raises
+        ------
+        ConfigError
+            Another layer of this role is watched.
+        AnnotationError
+            The layer does not lie over the movie.
+        """
+        role = role_of(layer)
+        if role is None or role in self._indices or (role == "shapes" and self._shapes is not None):
+            raise ConfigError(
+                f"The session holds one layer of {role} only; take {layer.name!r} over by hand."
+            )
+        if isinstance(layer, Shapes):
+            self._shapes = layer
+            for name in _SHAPE_EVENTS:
+                layer.events[name].connect(self._shapes_changed)
+            if not saved:
+                self._shapes_changed()
+            return None
+        index = AnnotationIndex(layer, self.view, dims=self._dims, on_change=self._on_change)
+        if saved:
+            for _ in index.scan():
+                pass
+            index.settle()
+        self._indices[role] = index
+        if absent_marks(layer) and not saved:
+            self.note("absent")
+        return index
+
+    def unwatch(self, layer: Layer) -> None:
+        """Save the rest of a layer and let it go; the session keeps what it has.
+
+        Raises as `tick`; the layer is still watched then.
+        """
+        self.flush()
+        if self._shapes is not None and layer is self._shapes:
+            for name in _SHAPE_EVENTS:
+                layer.events[name].disconnect(self._shapes_changed)
+            self._shapes = None
+        for role, index in list(self._indices.items()):
+            if index.layer is layer:
+                index.close()
+                del self._indices[role]
+
+    def note(self, what: str, value: Any = None) -> None:
+        """Save something that layers do not announce.
+
+        Parameters
+        ----------
+        what : str
+            'absent' after marks were changed, 'settings', 'objects', 'layer' or 'metrics' with what is
+            to be saved, see `Session`.
+        value
+            Kept until it is saved; not to be changed afterwards.
+        """
+        if what == "absent" and "masks" not in self._indices:
+            return
+        self._values[what] = value
+        self._saver.note_change((what, -1))
+        if self._on_change is not None:
+            self._on_change()
+
+    def tick(self) -> dict[str, tuple[int, ...]]:
+        """Notice what was drawn, and save what has waited long enough.
+
+        Returns
+        -------
+        dict of str to tuple of int
+            The frames of the movie that changed since the last tick, by role.
+
+        Raises
+        ------
+        MaskTrackError
+            Something could not be saved, or a layer lies no longer over the movie. What could not be
+            saved is tried again later.
+        """
+        changed = self._notice(_LOOK)
+        self._saver.poll()
+        return changed
+
+    def flush(self) -> None:
+        """Save everything now, and wait for it; raises as `tick`."""
+        self._notice(None)
+        self._saver.flush()
+
+    def close(self) -> None:
+        """Save everything and stop watching; the session stays open. Raises as `tick`."""
+        try:
+            self._notice(None)
+            self._saver.close()
+        finally:
+            for index in self._indices.values():
+                index.close()
+            if self._shapes is not None:
+                for name in _SHAPE_EVENTS:
+                    self._shapes.events[name].disconnect(self._shapes_changed)
+            self._indices, self._shapes = {}, None
+
+    def _notice(self, budget: float | None) -> dict[str, tuple[int, ...]]:
+        changed = {}
+        for role, index in self._indices.items():
+            began = time.perf_counter()
+            for _ in index.scan():
+                if budget is not None and time.perf_counter() - began > budget:
+                    break
+            found = index.settle(budget=budget)
+            frames = tuple(frame for frame in found if 0 <= frame < len(self.view))
+            if frames:
+                changed[role] = frames
+            for frame in frames:
+                self._saver.note_change((role, frame))
+        return changed
+
+    def _shapes_changed(self, event: Any = None) -> None:  # noqa: ARG002  napari hands an event over
+        self._saver.note_change(("shapes", -1))
+        if self._on_change is not None:
+            self._on_change()
+
+    def _read(self, key: Key) -> Any:
+        what, frame = key
+        if what in self._indices:
+            return self._indices[what].image(frame)
+        if what == "shapes":
+            return () if self._shapes is None else read_shapes(self._shapes, self.view, lenient=True)
+        if what == "absent":
+            masks = self._indices.get("masks")
+            return () if masks is None else absent_marks(masks.layer)
+        return self._values[what]
+
+    def _write(self, key: Key, content: Any) -> None:
+        what, frame = key
+        session = self.session
+        if what == "result":
+            session.results.write(frame, content)
+        elif what in LAYERS:
+            session.save_annotation(frame, content, kind=what)
+        else:
+            getattr(session, f"save_{what}")(content)
+
+
+def restore_layers(session: Session, view: LayerMovie) -> dict[str, Layer]:
+    """Make the layers to draw on as a session has them, by role: masks always, others if not empty.
+
+    Parameters
+    ----------
+    session : Session
+    view : LayerMovie
+        Of the session's movie.
+
+    Raises
+    ------
+    MovieError
+        The session belongs to another movie.
+    """
+    session.check_movie(view.movie)
+    layers: dict[str, Layer] = {}
+    for role in LAYERS:
+        if role != "masks" and not session.annotated_frames(role):
+            continue
+        layer = layers[role] = new_labels(view, role)
+        for frame, image in session.label_images(role):
+            layer.data[view.layout.key(frame)] = image
+        layer.refresh()
+    for frame, label in session.absent:
+        mark_absent(layers["masks"], frame, label)
+    shapes = session.shapes()
+    if shapes:
+        layers["shapes"] = new_shapes(view)
+        add_shapes(layers["shapes"], view, shapes)
+    return layers
+
+
+def describe_layer(view: LayerMovie) -> dict[str, Any]:
+    """Give how a movie's layer is placed and shown, as plain values for a session."""
+    layer = view.layer
+    return {
+        "ndim": layer.ndim,
+        "scale": np.asarray(layer.scale, float).tolist(),
+        "translate": np.asarray(layer.translate, float).tolist(),
+        "rotate": np.asarray(layer.rotate, float).tolist(),
+        "shear": np.asarray(layer.shear, float).tolist(),
+        "affine": np.asarray(layer.affine.affine_matrix, float).tolist(),
+        "units": [str(unit) for unit in layer.units],
+        "axis_labels": list(layer.axis_labels),
+        "rgb": bool(layer.rgb),
+        "contrast_limits": None if layer.rgb else [float(limit) for limit in layer.contrast_limits],
+        "frame_axis": view.axes.frame,
+        "channel_axis": view.axes.channel,
+        "planes": [[int(axis), int(plane)] for axis, plane in view.axes.planes.items()],
+        "channels": list(view.movie.channels),
+    }
+
+
+def image_layer(data: Any, description: Mapping[str, Any], *, name: str, rgb: bool) -> Image:
+    """Make an image layer as `describe_layer` described it, as far as it fits the data.
+
+    Parameters
+    ----------
+    data : array-like
+    description : mapping
+        Plain values; may be empty.
+    name : str
+    rgb : bool
+        Whether the last dimension is colour.
+    """
+    ndim = len(data.shape) - rgb
+    kept: dict[str, Any] = {}
+    if description.get("ndim") == ndim:
+        names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+        kept = {each: description[each] for each in names if description.get(each) is not None}
+    if not rgb and description.get("contrast_limits"):
+        kept["contrast_limits"] = description["contrast_limits"]
+    return Image(data, name=name, rgb=rgb, **kept)

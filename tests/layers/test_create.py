@@ -1,0 +1,173 @@
+"""Layers to draw on: placed, named and coloured; painting by the program can be undone."""
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+
+from napari_masktrack.errors import AnnotationError, ConfigError
+from napari_masktrack.io.session_drawings import DrawnShape
+from napari_masktrack.layers import (
+    LayerMovie,
+    absent_marks,
+    add_shapes,
+    choose_object,
+    colours_of,
+    give_colours,
+    mark_absent,
+    new_labels,
+    new_shapes,
+    paint_frame,
+    read_shapes,
+    role_of,
+    share_colours,
+)
+
+
+@pytest.fixture
+def view(viewer, pixels):
+    layer = viewer.add_image(
+        pixels,
+        name="cells",
+        scale=(2, 0.5, 0.25),
+        translate=(1, 2, 3),
+        rotate=np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]),
+        affine=np.diag([1, 2, 2, 1.0]),
+        units=("s", "um", "um"),
+        axis_labels=("t", "y", "x"),
+    )
+    return LayerMovie(layer)
+
+
+@pytest.mark.parametrize("role", ["masks", "scribbles", "beside", "result", "shapes"])
+def test_new_layers_lie_over_the_movie_and_are_named_after_it(view, role):
+    layer = new_shapes(view) if role == "shapes" else new_labels(view, role)
+    for name in ("scale", "translate", "rotate", "shear"):
+        np.testing.assert_allclose(getattr(layer, name), getattr(view.layer, name))
+    np.testing.assert_allclose(layer.affine.affine_matrix, view.layer.affine.affine_matrix)
+    assert layer.units == view.layer.units
+    assert layer.axis_labels == ("t", "y", "x")
+    assert layer.name.startswith("cells ")
+    assert role_of(layer) == role
+
+
+def test_the_type_holds_every_id(view):
+    assert new_labels(view).data.dtype == np.uint16
+
+
+@pytest.mark.parametrize("role", ["shapes", "points"])
+def test_unknown_roles_are_refused(view, role):
+    with pytest.raises(ConfigError, match="cannot be"):
+        new_labels(view, role)
+
+
+def test_layers_made_elsewhere_have_the_role_of_their_kind(view):
+    assert role_of(Labels(np.zeros((3, 4), np.uint8))) == "masks"
+    assert role_of(view.layer) is None
+
+
+@pytest.mark.parametrize("sparse_from", [0, 2**40])
+def test_a_frame_is_painted_in_one_step_that_can_be_undone(viewer, view, sparse_from):
+    layer = viewer.add_layer(new_labels(view, sparse_from=sparse_from))
+    layer.paint((3, 10, 10), 4)
+    before = np.array(layer.data[3])
+    image = np.zeros((20, 30), np.int64)
+    image[2:9, 4:20], image[12:, 25:] = 1, 300
+    paint_frame(layer, view, 3, image)
+    np.testing.assert_array_equal(np.asarray(layer.data[3]), image)
+    layer.undo()
+    np.testing.assert_array_equal(np.asarray(layer.data[3]), before)
+    layer.redo()
+    np.testing.assert_array_equal(np.asarray(layer.data[3]), image)
+    paint_frame(layer, view, 3, image)
+    layer.undo()
+    np.testing.assert_array_equal(np.asarray(layer.data[3]), before)
+
+
+@pytest.mark.parametrize(
+    ("frame", "image", "said"),
+    [
+        (7, np.ones((20, 30), int), "no frame 7"),
+        (0, np.ones((20, 31), int), "cannot be put into"),
+        (0, np.full((20, 30), 65536), "use 0 for the background and 1 to 65535"),
+        (0, np.ones((20, 30)), "whole numbers"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(view, frame, image, said):
+    with pytest.raises(AnnotationError, match=said):
+        paint_frame(new_labels(view), view, frame, image)
+
+
+def test_shapes_are_drawn_and_read_back(view):
+    shapes = (
+        DrawnShape("rectangle", 2, 7, ((1.5, 2.5), (1.5, 9.5), (8.5, 9.5), (8.5, 2.5))),
+        DrawnShape("ellipse", 3, 1, ((1, 2), (1, 9), (8, 9), (8, 2))),
+        DrawnShape("path", 3, 2, ((1, 2), (5, 9), (8, 9)), 3.0),
+    )
+    layer = new_shapes(view)
+    add_shapes(layer, view, shapes)
+    assert [int(label) for label in layer.features["label"]] == [7, 1, 2]
+    assert int(layer.feature_defaults["label"].iloc[0]) == 1
+    for found, drawn in zip(read_shapes(layer, view), shapes, strict=True):
+        assert (found.kind, found.frame, found.label) == (drawn.kind, drawn.frame, drawn.label)
+        np.testing.assert_allclose(found.vertices, drawn.vertices)
+        assert found.width == pytest.approx(drawn.width)
+
+
+def test_the_object_is_chosen_in_all_layers_that_are_drawn_on(view):
+    masks, scribbles, shapes, result = (
+        new_labels(view),
+        new_labels(view, "scribbles"),
+        new_shapes(view),
+        new_labels(view, "result"),
+    )
+    shapes.add_rectangles(np.array([[0, 1, 1], [0, 1, 5], [0, 5, 5], [0, 5, 1]]))
+    shapes.selected_data = {0}
+    choose_object(300, [masks, scribbles, shapes, result, view.layer])
+    shapes.add_rectangles(np.array([[0, 1, 1], [0, 1, 5], [0, 5, 5], [0, 5, 1]]))
+    assert (masks.selected_label, scribbles.selected_label, result.selected_label) == (300, 300, 1)
+    assert list(shapes.features["label"]) == [1, 300]
+    np.testing.assert_allclose(shapes.edge_color[1], masks.get_color(300), atol=0.01)
+
+
+def test_an_id_that_a_layer_does_not_hold_is_refused_in_words(view):
+    small = Labels(np.zeros((7, 20, 30), np.uint8), name="old")
+    masks = new_labels(view)
+    with pytest.raises(AnnotationError, match="'old' holds ids up to 255, not 300"):
+        choose_object(300, [masks, small])
+    assert masks.selected_label == 1
+
+
+def test_annotation_and_result_share_their_colours(view):
+    masks, result = new_labels(view), new_labels(view, "result")
+    masks.selected_label, result.selected_label = 5, 9
+    stop = share_colours(masks, [result])
+    labels = (1, 2, 300, 65535)
+    assert colours_of(masks, labels) == colours_of(result, labels)
+    masks.new_colormap(seed=7)
+    assert colours_of(masks, labels) == colours_of(result, labels)
+    masks.show_selected_label = True
+    assert not result.show_selected_label
+    assert colours_of(masks, labels) == colours_of(result, labels)
+    assert (masks.selected_label, result.selected_label) == (5, 9)
+    stop()
+    masks.new_colormap(seed=8)
+    assert colours_of(masks, labels) != colours_of(result, labels)
+
+
+def test_colours_can_be_chosen(view):
+    masks, result = new_labels(view), new_labels(view, "result")
+    share_colours(masks, [result])
+    give_colours([masks], {3: (1, 0, 0, 1), 300: (0, 1, 0, 1)})
+    assert colours_of(result, (3, 300)) == {3: (1, 0, 0, 1), 300: (0, 1, 0, 1)}
+
+
+def test_absent_marks_are_kept_in_the_layer(view):
+    layer = new_labels(view)
+    assert absent_marks(layer) == ()
+    mark_absent(layer, 5, 1)
+    mark_absent(layer, 2, 300)
+    mark_absent(layer, 5, 1)
+    assert absent_marks(layer) == ((2, 300), (5, 1))
+    mark_absent(layer, 5, 1, absent=False)
+    assert absent_marks(layer) == ((2, 300),)
+    assert absent_marks(Labels(np.zeros((3, 4), np.uint8))) == ()
