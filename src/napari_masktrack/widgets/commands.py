@@ -1,0 +1,297 @@
+"""What the buttons of the dock do."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtWidgets import QFileDialog
+
+from napari_masktrack.core.annotation import Annotations
+from napari_masktrack.errors import AnnotationError, InputError
+from napari_masktrack.widgets.agreement import agreement
+from napari_masktrack.widgets.engine import Plan, Score, comparable
+from napari_masktrack.widgets.propagate_section import range_around
+from napari_masktrack.widgets.slices import Slices
+
+if TYPE_CHECKING:
+    from napari_masktrack.widgets.dock import MaskTrackDock
+
+
+class Commands:
+    """Read the sections, start the work, put back what it gives.
+
+    Parameters
+    ----------
+    dock : MaskTrackDock
+    """
+
+    def __init__(self, dock: "MaskTrackDock") -> None:
+        self.dock, self.workspace, self.runner = dock, dock.workspace, dock.runner
+        self._slices = Slices(dock)
+        self._covered: range | None = None
+        self._last = ""
+        self._actions = {
+            "box to mask": self.box_to_mask,
+            "use result": self.use_result,
+            "import": self.ask_import,
+            "next": self.go_to_next,
+            "score": self.score,
+            "leave one out": self.leave_one_out,
+            "revert": self.revert,
+            "export": dock.sessions.ask_export,
+            "save": dock.sessions.ask_save,
+            "open": dock.sessions.ask_open,
+        }
+
+    def do(self, what: str) -> None:
+        """Do what a button asks for.
+
+        Raises
+        ------
+        MaskTrackError
+            It cannot be done; says why.
+        """
+        self._actions[what]()
+
+    def plan(self, **changes: Any) -> Plan:
+        """Read movie, annotations, device and weights from the dock.
+
+        Raises
+        ------
+        InputError
+            There is no movie, or a layer cannot be used.
+        """
+        view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
+        drawings.settle()
+        given = {"movie": view.movie, "annotations": drawings.read(), **changes}
+        finetune = self.dock.finetune
+        return Plan(model=finetune.model, device=finetune.device.currentData(), **given)
+
+    def run(self) -> None:
+        """Fine-tune and propagate, as the sections say."""
+        if self.runner.is_running:
+            return
+        session = self.workspace.session
+        config = self.dock.finetune.value()
+        plan = self.plan(
+            finetune=config,
+            propagation=self.dock.propagate.value(),
+            frames=self.dock.propagate.frames(),
+            weights=None if session is None or config is None else session.weights,
+        )
+        plan.annotations.check(len(plan.movie), plan.movie.shape)
+        self._covered = plan.frames or range(len(plan.movie))
+        self._last = "run"
+        if config is not None:
+            self.dock.finetune.plot.clear(config.steps)
+            self.dock.finetune.plot.show()
+        self.workspace.ensure_result()
+        self.runner.run(plan)
+        self.dock.show_step()
+
+    def release(self) -> None:
+        """Leave undone what is in slices."""
+        self._slices.drop()
+
+    def touched(self) -> range | None:
+        """Give the frames that the last corrections touch."""
+        view, drawings = self.workspace.view, self.workspace.drawings
+        if view is None or drawings is None:
+            return None
+        drawings.settle()
+        return range_around(drawings.frames, drawings.corrected, len(view))
+
+    def finish(self, ending: str) -> None:
+        """Tidy up after work."""
+        finetune = self.dock.finetune
+        if self.runner.engine.tuned:
+            finetune.set_model(None)
+        if self._last != "run":
+            self._last = ""
+            return
+        self._last = ""
+        drawings, result = self.workspace.drawings, self.workspace.result
+        if ending == "done" and drawings is not None:
+            covered = set(self._covered or ())
+            drawings.corrected = {frame for frame in drawings.corrected if frame not in covered}
+            count = 0 if result is None else len(result.done)
+            self.dock.bar.say(f"Done: {count} frames have masks. Review shows where to look.", "good")
+        elif ending == "cancelled":
+            self.dock.bar.say("Stopped. What was finished is kept; 'Revert' in 6 Save takes it back.")
+        self.dock.folds["5  Review"].set_open()
+        self.dock.sessions.save_numbers()
+        self._compare_meetings()
+
+    def _compare_meetings(self) -> None:
+        """Find out how masks from before and after agree."""
+        view, result = self.workspace.view, self.workspace.result
+        if view is None or result is None:
+            return
+        found: dict[int, Any] = {}
+        self._slices.start(agreement(result, len(view), found), lambda: self.dock.review.set_agreement(found))
+
+    # Annotating
+
+    def box_to_mask(self) -> None:
+        """Let the network turn the boxes on this frame into masks.
+
+        Raises
+        ------
+        AnnotationError
+            There is no box.
+        """
+        view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
+        frame = self.workspace.frame
+        boxes = () if frame is None else drawings.boxes(frame)
+        if frame is None or not boxes:
+            raise AnnotationError(
+                "There is no box on this frame; press 'Box' and draw one around the object."
+            )
+        annotations = Annotations(box.annotation(view.movie.shape) for box in boxes)
+        plan = self.plan(annotations=annotations, propagation=self.dock.propagate.value())
+        plan = Plan(**{**vars(plan), "frames": range(frame, frame + 1)})
+
+        def take(item: Any) -> None:
+            if not hasattr(item, "labels"):
+                return
+            self.runner.advance()
+            for label in annotations.labels:
+                if not (item.labels == label).any():
+                    self.dock.complain(f"The network finds nothing in the box of object {label}; paint it.")
+                    continue
+                drawings.paint_object(frame, label, item.labels)
+                drawings.remove_boxes(frame, {label})
+            drawings.viewer.layers.selection.active = drawings.layers["masks"]
+
+        self.runner.start(lambda: self.runner.engine.run(plan), "box to mask", take)
+
+    def use_result(self) -> None:
+        """Take the result of the frame that is shown over as an annotation.
+
+        Raises
+        ------
+        InputError
+            There is no result there.
+        """
+        drawings, result, frame = (
+            self.workspace.require_drawings(),
+            self.workspace.result,
+            self.workspace.frame,
+        )
+        if result is None or frame is None or frame not in result.done:
+            raise InputError(
+                "There is no result on this frame yet; propagate first, then press J to correct it."
+            )
+        drawings.paint(frame, result.labels(frame))
+        masks = drawings.layers["masks"]
+        masks.visible = True
+        drawings.viewer.layers.selection.active = masks
+        masks.mode = "paint"
+        drawings.choose(drawings.label)
+        self.dock.bar.say(f"Frame {frame} is your annotation now: correct it, then run again.", "good")
+
+    def ask_import(self) -> None:
+        """Ask for masks or boxes drawn elsewhere."""
+        self.workspace.require_movie()
+        name, _ = QFileDialog.getOpenFileName(
+            self.dock, "Masks drawn elsewhere", "", "Masks or boxes (*.png *.tif *.tiff *.csv);;All files (*)"
+        )
+        if name:
+            path = Path(name)
+            self.import_from(path.parent if path.suffix.lower() == ".png" else path)
+
+    def import_from(self, path: Path) -> None:
+        """Take masks or boxes from a file or folder.
+
+        Raises
+        ------
+        InputError
+            It cannot be read, or does not fit the movie.
+        """
+        from napari_masktrack.io.readers import read_annotations, read_boxes
+        from napari_masktrack.io.session_drawings import DrawnShape
+        from napari_masktrack.layers.create import add_shapes
+
+        view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
+        if path.suffix.lower() == ".csv":
+            boxes = read_boxes(path, view.movie)
+            shapes = [DrawnShape.of_box(item) for item in boxes.items]  # type: ignore[arg-type]
+            add_shapes(drawings.ensure("shapes"), view, shapes)
+        else:
+            found = read_annotations(path, view.movie)
+            for frame in found.frames:
+                drawings.paint(frame, found.label_image(frame, view.movie.shape))
+        drawings.settle()
+        self.dock.bar.say(f"Imported {path.name}.", "good")
+
+    # Reviewing
+
+    def go_to_next(self) -> None:
+        """Go to the frame where help is worth most, and say why."""
+        found = self.dock.review.suggestion()
+        if found is None:
+            raise InputError("There is nothing to go by yet; propagate first.")
+        self.workspace.go_to(found.frame)
+        self.dock.bar.say(found.reason)
+
+    def score(self) -> None:
+        """Compare the result with the reference layer."""
+        from napari_masktrack.layers.index import AnnotationIndex
+        from napari_masktrack.widgets.engine import against_reference
+
+        reference, result = self.dock.review.reference.value(), self.workspace.result
+        if reference is None:
+            self.leave_one_out()
+            return
+        if result is None or not result.done:
+            raise InputError("There is no result to compare yet; propagate first.")
+        index = AnnotationIndex(reference, self.workspace.require_movie(), known=())
+        frames, view, data = result.done, result.view, result.layer.data
+        work = against_reference(frames, index.image, lambda frame: np.asarray(data[view.layout.key(frame)]))
+        self._collect(lambda: work, f"against {reference.name!r}", close=index.close)
+
+    def leave_one_out(self) -> None:
+        """Predict each annotated frame from the others.
+
+        Raises
+        ------
+        InputError
+            Fewer than two frames are annotated.
+        """
+        plan = self.plan(propagation=self.dock.propagate.value())
+        if len(comparable(plan.annotations)) < 2:
+            raise InputError(
+                "Leave-one-out needs an object painted on two frames or more; paint one more frame, or "
+                "choose a reference layer."
+            )
+        self._collect(lambda: self.runner.engine.leave_one_out(plan), "leave-one-out on your frames")
+
+    def _collect(self, work: Any, source: str, close: Any = None) -> None:
+        scores: list[Score] = []
+
+        def take(score: Score) -> None:
+            if scores and score.frame != scores[-1].frame:
+                self.runner.advance()
+            scores.append(score)
+
+        def end(_ending: str, _message: str) -> None:
+            self.runner.ended.disconnect(end)
+            if close is not None:
+                close()
+            if scores:
+                self.dock.review.set_scores(scores, source)
+                if self.workspace.result is not None:
+                    self.workspace.result.set_scores({(each.frame, each.label): each.J for each in scores})
+                self.dock.sessions.save_numbers()
+
+        self.runner.ended.connect(end)
+        self.runner.start(work, "comparison", take)
+
+    def revert(self) -> None:
+        """Take the last propagation back."""
+        result = self.workspace.result
+        if result is None or not result.can_revert or self.runner.is_running:
+            raise InputError("There is no propagation to take back.")
+        frames = result.revert()
+        self.workspace.result_changed.emit()
+        self.dock.bar.say(f"Taken back on {len(frames)} frames.", "good")

@@ -1,0 +1,50 @@
+"""napari on a movie with its first frame annotated and the dock open, ready for the button."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_masktrack.errors import WorkError
+
+if TYPE_CHECKING:
+    import napari
+
+
+def open_demo(folder: Path) -> None:
+    """Open napari on what `masktrack demo` wrote, and wait until its window is closed.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``movie.tif`` and the folder ``annotations``.
+
+    Raises
+    ------
+    WorkError
+        No window can be opened here.
+    """
+    # torch first: imported after Qt it fails on Windows, and after a canvas its optimisers fail on Linux.
+    from napari_masktrack.tracker import Tracker  # noqa: F401
+
+    try:
+        import napari
+
+        viewer = napari.Viewer()
+    except Exception as error:
+        raise WorkError(
+            f"napari cannot open a window ({error}); install napari-masktrack[all], and start this on a "
+            "computer with a screen."
+        ) from error
+    show_demo(viewer, folder)
+    napari.run()
+
+
+def show_demo(viewer: "napari.Viewer", folder: Path) -> None:
+    """Show movie, annotation and dock in a viewer."""
+    from napari_masktrack.widgets.dock import MaskTrackDock
+
+    viewer.open(folder / "movie.tif", plugin="napari", name="cells")
+    dock = MaskTrackDock(viewer)
+    viewer.window.add_dock_widget(dock, name="MaskTrack")
+    dock.attempt(lambda: dock.commands.import_from(folder / "annotations"))
+    dock.workspace.go_to(0)
+    dock.bar.say("Press the button: the first frame is painted already.")

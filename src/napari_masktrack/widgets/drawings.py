@@ -1,0 +1,357 @@
+"""The layers that a user draws on for one movie, and what is on them; one per dock."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer, Shapes
+from napari.utils.colormaps import label_colormap
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_masktrack.core.annotation import Annotations
+from napari_masktrack.errors import AnnotationError, MaskTrackError
+from napari_masktrack.io.session_drawings import DrawnShape
+from napari_masktrack.layers.create import (
+    absent_marks,
+    choose_object,
+    colours_of,
+    give_colours,
+    mark_absent,
+    new_labels,
+    new_shapes,
+    notes_of,
+    paint_frame,
+    role_of,
+)
+from napari_masktrack.layers.index import AnnotationIndex
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.reading import read_annotations, read_shapes
+
+PAUSE = 150
+"""Milliseconds without a stroke after which the lists follow."""
+SLICE = 0.03
+"""Seconds of a look."""
+ROLES = ("masks", "scribbles", "shapes")
+
+
+class Drawings(QObject):
+    """Masks, scribbles and shapes of a movie.
+
+    Attributes
+    ----------
+    changed : Signal
+        Something was drawn or another layer was chosen; soon after, not at each mouse move.
+    problem : Signal(str)
+        What is wrong with a layer, in words for the user.
+    corrected : set of int
+        Frames that were changed since they were last propagated.
+    label : int
+        The object that is drawn.
+    """
+
+    changed = Signal()
+    problem = Signal(str)
+    edited = Signal(str, object)
+
+    def __init__(self, viewer: ViewerModel, view: LayerMovie, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer, self.view = viewer, view
+        self.layers: dict[str, Layer] = {}
+        self.indices: dict[str, AnnotationIndex] = {}
+        self.corrected: set[int] = set()
+        self.hidden: set[int] = set()
+        self.label = 1
+        self._shapes: tuple[DrawnShape, ...] = ()
+        self._painted: dict[int, tuple[int, ...]] = {}
+        self._timer = QTimer(self, singleShot=True, interval=PAUSE)
+        self._timer.timeout.connect(self._look)
+
+    # Layers
+
+    def take(self, role: str, layer: Layer | None) -> None:
+        """Draw on this layer from now on; None gives the role up.
+
+        Raises
+        ------
+        AnnotationError
+            The layer does not lie over the movie.
+        """
+        if self.layers.get(role) is layer:
+            return
+        index = None
+        if isinstance(layer, Labels):
+            index = AnnotationIndex(layer, self.view, on_change=self._soon)
+        self._leave(role)
+        self._soon()
+        if layer is None:
+            return
+        self.layers[role] = layer
+        if index is not None:
+            self.indices[role] = index
+            layer.events.selected_label.connect(self._follow_label)
+        else:
+            layer.events.data.connect(self._note_shapes)
+            layer.events.features.connect(self._note_shapes)
+
+    def take_own(self) -> None:
+        """Draw on the layers that were made here for this movie, if the viewer has some.
+
+        Raises
+        ------
+        AnnotationError
+            One was moved away from the movie.
+        """
+        for layer in self.viewer.layers:
+            made_for = layer.metadata.get("masktrack", {}).get("movie")
+            role = role_of(layer)
+            if made_for == self.view.movie.name and role in ROLES and role not in self.layers:
+                self.take(role, layer)
+
+    def ensure(self, role: str) -> Any:
+        """Give the layer of a role; make it if there is none."""
+        if role not in self.layers:
+            made: Layer = new_shapes(self.view) if role == "shapes" else new_labels(self.view, role)
+            if isinstance(made, Labels):
+                made.opacity = 0.6
+                made.brush_size = max(3, min(self.view.layout.size) // 16)
+            self.viewer.add_layer(made)
+            self.take(role, made)
+            self.choose(self.label)
+        return self.layers[role]
+
+    def release(self) -> None:
+        """Stop listening to all layers."""
+        self._timer.stop()
+        for role in list(self.layers):
+            self._leave(role)
+
+    def _leave(self, role: str) -> None:
+        layer, index = self.layers.pop(role, None), self.indices.pop(role, None)
+        if index is not None:
+            index.close()
+        if isinstance(layer, Labels):
+            layer.events.selected_label.disconnect(self._follow_label)
+        elif layer is not None:
+            layer.events.data.disconnect(self._note_shapes)
+            layer.events.features.disconnect(self._note_shapes)
+
+    # What is drawn
+
+    def read(self) -> Annotations:
+        """Read everything, as the engine takes it.
+
+        Raises
+        ------
+        AnnotationError
+            Something contradicts itself, or cannot be used.
+        """
+        shapes = [layer for role, layer in self.layers.items() if role == "shapes"]
+        return read_annotations(self.view, [*self.indices.values(), *shapes])
+
+    @property
+    def objects(self) -> dict[int, tuple[int, ...]]:
+        """Objects and the frames on which each is annotated, from what was last noticed."""
+        found: dict[int, set[int]] = defaultdict(set)
+        for frame, labels in self._painted.items():
+            for label in labels:
+                found[label].add(frame)
+        for shape in self._shapes:
+            found[shape.label].add(shape.frame)
+        for frame, label in self.absent:
+            found[label].add(frame)
+        for label in self.names:
+            found.setdefault(label, set())
+        return {label: tuple(sorted(found[label])) for label in sorted(found)}
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Annotated frames, sorted, from what was last noticed."""
+        return tuple(sorted({*self._painted, *(s.frame for s in self._shapes), *(f for f, _ in self.absent)}))
+
+    @property
+    def shapes(self) -> tuple[DrawnShape, ...]:
+        """The shapes that were last noticed."""
+        return self._shapes
+
+    @property
+    def absent(self) -> tuple[tuple[int, int], ...]:
+        """Frames and objects that are marked absent."""
+        masks = self.layers.get("masks")
+        return absent_marks(masks) if isinstance(masks, Labels) else ()
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What the user calls the objects; made by `new_object` or in the list."""
+        masks = self.layers.get("masks")
+        return {} if masks is None else notes_of(masks).setdefault("names", {})
+
+    # Objects
+
+    def choose(self, label: int) -> None:
+        """Draw this object from now on.
+
+        Raises
+        ------
+        AnnotationError
+            A layer's type does not hold the id.
+        """
+        choose_object(label, self.layers.values())
+        self.label = label
+        self.changed.emit()
+
+    def new_object(self) -> int:
+        """Begin another object and choose it."""
+        self.ensure("masks")
+        self._settle()
+        label = max(self.objects, default=0) + 1
+        self.names.setdefault(label, "")
+        self.choose(label)
+        self.edited.emit("objects", None)
+        return label
+
+    def rename(self, label: int, name: str) -> None:
+        """Give an object a name."""
+        if self.names.get(label, "") != name:
+            self.names[label] = name
+            self.edited.emit("objects", None)
+
+    def colour(self, label: int) -> tuple[float, ...]:
+        """Give red, green, blue and alpha of an object, as it is drawn when it is visible."""
+        masks = self.layers.get("masks")
+        if isinstance(masks, Labels) and label not in self.hidden:
+            return colours_of(masks, [label])[label]
+        return tuple(float(part) for part in np.ravel(label_colormap().map(label)))
+
+    def show(self, label: int, *, visible: bool) -> None:
+        """Show or hide one object on all label layers of the movie."""
+        self.hidden = self.hidden - {label} if visible else self.hidden | {label}
+        masks = self.layers.get("masks")
+        if not isinstance(masks, Labels):
+            return
+        if self.hidden:
+            table = {each: (*self.colour(each)[:3], float(each not in self.hidden)) for each in self.objects}
+            give_colours([masks], table)
+        else:
+            masks.colormap = label_colormap()
+        self.changed.emit()
+
+    def set_absent(self, frame: int, label: int, *, absent: bool) -> None:
+        """Say that an object is not on a frame, or take that back.
+
+        Raises
+        ------
+        AnnotationError
+            The object is drawn on that frame.
+        """
+        if absent and label in self._painted.get(frame, ()):
+            raise AnnotationError(
+                f"Object {label} is painted on frame {frame}; erase it there before you call it absent."
+            )
+        mark_absent(self.ensure("masks"), frame, label, absent=absent)
+        self.corrected.add(frame)
+        self.edited.emit("absent", None)
+        self.changed.emit()
+
+    # Drawing by the program
+
+    def paint(self, frame: int, image: NDArray[Any]) -> None:
+        """Replace what is painted on a frame; the user can undo it."""
+        paint_frame(self.ensure("masks"), self.view, frame, image)
+        self.indices["masks"].touch([frame])
+        self._settle()
+
+    def paint_object(self, frame: int, label: int, image: NDArray[Any]) -> None:
+        """Replace one object on a frame by the pixels that have its id in an image."""
+        self.ensure("masks")
+        painted = self.indices["masks"].image(frame)
+        painted[painted == label] = 0
+        painted[image == label] = label
+        self.paint(frame, painted)
+
+    def boxes(self, frame: int) -> tuple[DrawnShape, ...]:
+        """Give the boxes on a frame."""
+        self._settle()
+        return tuple(shape for shape in self._shapes if shape.frame == frame and shape.kind == "rectangle")
+
+    def remove_boxes(self, frame: int, labels: set[int]) -> None:
+        """Take the boxes of some objects off a frame."""
+        layer = self.layers.get("shapes")
+        if not isinstance(layer, Shapes):
+            return
+        gone = {
+            number
+            for number, shape in enumerate(read_shapes(layer, self.view))
+            if shape.frame == frame and shape.label in labels and shape.kind == "rectangle"
+        }
+        layer.selected_data = gone
+        layer.remove_selected()
+
+    def settle(self) -> None:
+        """Notice now what was drawn last."""
+        self._settle()
+
+    def _look(self) -> None:
+        """Notice what was drawn; a long layer made elsewhere is looked through in slices."""
+        until = time.perf_counter() + SLICE
+        for index in self.indices.values():
+            for _ in index.scan():
+                if time.perf_counter() > until:
+                    self._timer.start()
+                    return
+        self._settle()
+
+    def _settle(self) -> None:
+        self._timer.stop()
+        try:
+            for role, index in self.indices.items():
+                for _ in index.scan():
+                    pass
+                for frame in index.settle():
+                    self.corrected.add(frame)
+                    self.edited.emit(role, frame)
+            self._painted = self._all_painted()
+            self._settle_shapes()
+        except MaskTrackError as error:
+            self.problem.emit(str(error))
+        self.changed.emit()
+
+    def _all_painted(self) -> dict[int, tuple[int, ...]]:
+        found: dict[int, set[int]] = defaultdict(set)
+        for index in self.indices.values():
+            for frame in index.frames:
+                found[frame] |= set(index.labels(frame))
+        return {frame: tuple(sorted(labels)) for frame, labels in sorted(found.items())}
+
+    def _settle_shapes(self) -> None:
+        layer = self.layers.get("shapes")
+        shapes = read_shapes(layer, self.view) if isinstance(layer, Shapes) else ()
+        if shapes != self._shapes:
+            self.corrected |= {shape.frame for shape in set(shapes) ^ set(self._shapes)}
+            self._shapes = shapes
+            self.edited.emit("shapes", None)
+
+    def _note_shapes(self, _event: Any = None) -> None:
+        self._soon()
+
+    def _soon(self) -> None:
+        """Look after a pause; a long stroke does not put it off."""
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _follow_label(self, event: Any = None) -> None:
+        """Draw the object that was picked in napari's own controls."""
+        label = int(event.source.selected_label)
+        if label and label != self.label:
+            self.label = label
+            shapes = self.layers.get("shapes")
+            if shapes is not None:
+                choose_object(label, [shapes])
+            self.changed.emit()
+
+    def __iter__(self) -> Iterator[Layer]:
+        """Go through the layers."""
+        return iter(self.layers.values())

@@ -1,0 +1,247 @@
+"""What runs in the thread: load, fine-tune, propagate, compare. Knows neither Qt nor layers."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_masktrack.config import FinetuneConfig, PropagationConfig
+from napari_masktrack.core.annotation import Annotations
+from napari_masktrack.core.movie import Movie
+from napari_masktrack.errors import WorkError
+
+DEFAULT = "default"
+"""Name of the built-in model."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What begins now, and of how many steps; 0 if nobody knows."""
+
+    title: str
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Described:
+    """Where the result comes from: model, hash, settings, version."""
+
+    notes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well one object fits on one frame."""
+
+    frame: int
+    label: int
+    J: float
+    F: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One press of a button.
+
+    Attributes
+    ----------
+    movie : Movie
+    annotations : Annotations
+    model : str, Path or None
+        Where the weights start; None goes on with those of now.
+    device : str
+    finetune : FinetuneConfig or None
+        None leaves the weights as they are.
+    propagation : PropagationConfig or None
+        None leaves the masks as they are.
+    frames : range or None
+        The frames to propagate to; None for all.
+    weights : Path or None
+        Where fine-tuned weights are saved.
+    """
+
+    movie: Movie
+    annotations: Annotations
+    model: str | Path | None = DEFAULT
+    device: str = "auto"
+    finetune: FinetuneConfig | None = None
+    propagation: PropagationConfig | None = None
+    frames: range | None = None
+    weights: Path | None = None
+
+
+class Engine:
+    """One network, kept between runs; it belongs to one dock.
+
+    Parameters
+    ----------
+    load : callable, optional
+        Takes a model and a device and gives a `Tracker`; tests give a fake one.
+
+    Attributes
+    ----------
+    tuned : bool
+        Whether the weights of now were fine-tuned.
+    """
+
+    def __init__(self, load: Callable[[str | Path, str], Any] | None = None) -> None:
+        self._load = load or load_tracker
+        self._tracker: Any = None
+        self._loaded: tuple[str, str] | None = None
+        self.tuned = False
+
+    def run(self, plan: Plan) -> Iterator[Any]:
+        """Fine-tune and propagate as planned.
+
+        Yields
+        ------
+        Phase, TrainStep, Described or FrameResult
+        """
+        if plan.finetune is not None:
+            plan.annotations.check(len(plan.movie), plan.movie.shape)
+        yield Phase("Loading the network")
+        tracker = self._ready(plan)
+        try:
+            if plan.finetune is not None:
+                yield from self._finetune(tracker, plan, plan.finetune)
+            if plan.propagation is not None:
+                frames = len(plan.movie) if plan.frames is None else len(plan.frames)
+                yield Described(dict(tracker.description()))
+                yield Phase("Propagating", frames)
+                results = tracker.propagate(
+                    plan.movie, plan.annotations, plan.propagation, frames=plan.frames
+                )
+                with closing(results):
+                    yield from results
+        finally:
+            rest(tracker)
+
+    def leave_one_out(self, plan: Plan) -> Iterator[Any]:
+        """Predict each annotated frame from the others, and compare.
+
+        Yields
+        ------
+        Phase or Score
+        """
+        annotations, movie = plan.annotations, plan.movie
+        frames = comparable(annotations)
+        yield Phase("Predicting each of your frames from the others", len(frames))
+        tracker = self._ready(plan)
+        try:
+            for frame in frames:
+                others = Annotations(item for item in annotations.items if item.frame != frame)
+                known = Annotations(item for item in others.items if item.label in _drawn(others, movie))
+                truth = annotations.label_image(frame, movie.shape)
+                labels = [item.label for item in annotations.at(frame) if item.label in known.labels]
+                results = tracker.propagate(movie, known, plan.propagation, frames=range(frame, frame + 1))
+                with closing(results):
+                    found = next(iter(results)).labels
+                yield from compare(frame, truth, found, labels)
+        finally:
+            rest(tracker)
+
+    def _finetune(self, tracker: Any, plan: Plan, config: FinetuneConfig) -> Iterator[Any]:
+        yield Phase("Fine-tuning", config.steps)
+        with closing(tracker.finetune(plan.movie, plan.annotations, config)) as steps:
+            for step in steps:
+                self.tuned = True
+                yield step
+        if plan.weights is not None:
+            tracker.save(plan.weights)
+
+    def _ready(self, plan: Plan) -> Any:
+        """Load the weights, or take those of now, and put them on the device."""
+        wanted = None if plan.model is None else (str(plan.model), plan.device)
+        if self._tracker is None or (wanted is not None and (self.tuned or wanted != self._loaded)):
+            self._tracker = None
+            self._tracker = self._load(DEFAULT if plan.model is None else plan.model, plan.device)
+            self._loaded, self.tuned = wanted, False
+        wake(self._tracker, plan.device)
+        return self._tracker
+
+
+def comparable(annotations: Annotations) -> tuple[int, ...]:
+    """Give the frames with a painted object that is painted on another frame too."""
+    painted: dict[int, set[int]] = {}
+    for item in annotations.items:
+        if item.exact:
+            painted.setdefault(item.label, set()).add(item.frame)
+    return tuple(sorted({frame for frames in painted.values() if len(frames) > 1 for frame in frames}))
+
+
+def compare(frame: int, truth: NDArray[Any], found: NDArray[Any], labels: Sequence[int]) -> Iterator[Score]:
+    """Compare two label images object by object."""
+    from napari_masktrack.core.metrics import METRICS
+
+    for label in labels:
+        J, F = (METRICS[name](truth == label, found == label) for name in ("J", "F"))  # noqa: N806
+        yield Score(frame, int(label), J, F)
+
+
+def against_reference(
+    frames: Sequence[int],
+    truth: Callable[[int], NDArray[Any]],
+    found: Callable[[int], NDArray[Any]],
+) -> Iterator[Any]:
+    """Compare the result with a reference, frame by frame.
+
+    Yields
+    ------
+    Phase or Score
+    """
+    yield Phase("Comparing with the reference", len(frames))
+    for frame in frames:
+        true, predicted = np.asarray(truth(frame)), np.asarray(found(frame))
+        labels = np.union1d(np.unique(true), np.unique(predicted))
+        yield from compare(frame, true, predicted, [int(label) for label in labels if label])
+
+
+def _drawn(annotations: Annotations, movie: Movie) -> set[int]:
+    return {item.label for item in annotations.items if item.is_painted(movie.shape)}
+
+
+def load_tracker(model: str | Path, device: str) -> Any:
+    """Load torch and the network.
+
+    Raises
+    ------
+    WorkError
+        PyTorch does not start.
+    """
+    if sys.platform.startswith("linux") and "torch" not in sys.modules:
+        # torch's first optimiser imports triton, which crashes against Mesa's LLVM once a canvas exists.
+        sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
+    try:
+        from napari_masktrack.tracker import Tracker
+    except (ImportError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WorkError(
+            f"PyTorch does not start ({reason}); start napari with 'masktrack demo --viewer', which loads it "
+            "first, or install PyTorch again."
+        ) from error
+    return Tracker(model, device=device)
+
+
+def wake(tracker: Any, device: str) -> None:
+    """Put the network on the device that is wanted."""
+    if not hasattr(tracker, "network"):
+        return
+    from napari_masktrack.model.device import choose_device, place
+
+    tracker.device = choose_device(device)
+    tracker.network = place(tracker.network, tracker.device)
+
+
+def rest(tracker: Any) -> None:
+    """Take the network off the GPU, so that its memory is free between runs."""
+    torch = sys.modules.get("torch")
+    if not hasattr(tracker, "network") or torch is None or tracker.device.type == "cpu":
+        return
+    tracker.network = tracker.network.to("cpu")
+    if tracker.device.type == "cuda":
+        torch.cuda.empty_cache()

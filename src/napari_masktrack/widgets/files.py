@@ -1,0 +1,92 @@
+"""Readers and writers that napari calls: folders of label masks in, label layers out."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_masktrack.errors import InputError, OutputError
+from napari_masktrack.io.exporters import EXPORTERS
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+
+def get_mask_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Give the reader of a folder of label masks; None for anything else.
+
+    Parameters
+    ----------
+    path : str or list of str
+        What was dropped on napari.
+    """
+    if not isinstance(path, str) or not Path(path).is_dir():
+        return None
+    return read_masks if any(Path(path).glob("*.png")) else None
+
+
+def read_masks(path: str | PathLike[str]) -> list[LayerData]:
+    """Read a folder of PNG label masks as a label layer; the files' order is that of their names.
+
+    Files with a number are put on the frame of that number, so that a few annotated frames keep their
+    places.
+
+    Raises
+    ------
+    InputError
+        A file is no label mask, or sizes differ.
+    """
+    from napari_masktrack.io.masks import read_mask
+
+    files = sorted(Path(path).glob("*.png"))
+    images = [read_mask(file) for file in files]
+    if len({image.shape for image in images}) != 1:
+        raise InputError(f"The masks in {path} differ in size; give masks of one movie.")
+    numbers = [int("".join(filter(str.isdigit, file.stem)) or -1) for file in files]
+    frames = numbers if len(set(numbers)) == len(numbers) and min(numbers) >= 0 else list(range(len(files)))
+    stack = np.zeros((max(frames) + 1, *images[0].shape), np.uint16)
+    for frame, image in zip(frames, images, strict=True):
+        stack[frame] = image
+    return [(stack, {"name": Path(path).name}, "labels")]
+
+
+def write_png(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a label layer as a folder of PNG files."""
+    return _write(path, data, attributes, "png")
+
+
+def write_tif(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a label layer as a TIFF stack."""
+    return _write(path, data, attributes, "tif")
+
+
+def write_zarr(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a label layer as a Zarr array."""
+    return _write(path, data, attributes, "zarr")
+
+
+def write_coco(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a label layer as COCO annotations."""
+    return _write(path, data, attributes, "coco")
+
+
+def _write(path: str, data: Any, attributes: dict[str, Any], kind: str) -> list[str]:
+    array = data[0] if isinstance(data, list | tuple) else data
+    long = [axis for axis, size in enumerate(array.shape[:-2]) if size > 1]
+    if len(long) > 1:
+        name = attributes.get("name", "the layer")
+        raise OutputError(
+            f"{name!r} has shape {tuple(array.shape)}; save one with frames, height and width only."
+        )
+    axis = long[0] if long else None
+    frames = 1 if axis is None else array.shape[axis]
+    lead = array.ndim - 2
+    largest = int(max(np.asarray(array[_key(lead, axis, frame)]).max() for frame in range(frames)))
+    masks = ((frame, np.asarray(array[_key(lead, axis, frame)])) for frame in range(frames))
+    EXPORTERS[kind](path, masks, frames=frames, shape=tuple(array.shape[-2:]), labels_max=max(largest, 1))
+    return [path]
+
+
+def _key(lead: int, axis: int | None, frame: int) -> tuple[int, ...]:
+    return tuple(frame if each == axis else 0 for each in range(lead))

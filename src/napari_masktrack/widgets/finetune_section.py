@@ -1,0 +1,135 @@
+"""Whether and how the network adapts to the annotated frames, from which weights, on which device."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
+
+from napari_masktrack.config import FINETUNE, FinetuneConfig
+from napari_masktrack.widgets.engine import DEFAULT
+from napari_masktrack.widgets.form import Choice, ConfigForm, explain
+from napari_masktrack.widgets.plot import LossPlot
+from napari_masktrack.widgets.section import Fold, Section
+
+MODES = {
+    "quick": "Quick (about 20 s)",
+    "full": "Full (minutes; best masks)",
+    "off": "Off (only propagate)",
+}
+DEVICES = {
+    "auto": "Automatic (a GPU if there is one)",
+    "cpu": "Processor (CPU)",
+    "cuda": "NVIDIA graphics card",
+    "mps": "Apple graphics",
+}
+CURRENT, FILE = "the weights of now", "a file"
+
+
+class FinetuneSection(Section):
+    """Mode, device and starting weights; a plot of the loss while it runs.
+
+    Attributes
+    ----------
+    changed : Signal
+    """
+
+    changed = Signal()
+
+    def __init__(self, *, device: str = "auto", folder: Path | None = None) -> None:
+        super().__init__()
+        self.mode, self.device, self.start = Choice(), Choice(), Choice()
+        for box, entries in ((self.mode, MODES), (self.device, DEVICES)):
+            for key, title in entries.items():
+                box.addItem(title, key)
+        self.device.setCurrentIndex(max(self.device.findData(device), 0))
+        explain(self.mode, "Adapt the network to your frames before propagating", "Fine-tune")
+        explain(self.device, "Where to compute", "Device")
+        explain(self.start, "The weights that fine-tuning and propagation start from", "Start from")
+        form = self.form()
+        form.addRow("Fine-tune", self.mode)
+        form.addRow("Start from", self.start)
+        form.addRow("Device", self.device)
+        self.details = ConfigForm(self._defaults("quick"))
+        self.details_fold = Fold(
+            "Details", self.details, tooltip="Every setting of the fine-tuning", is_open=False
+        )
+        self.rows.addWidget(self.details_fold)
+        self.plot = LossPlot()
+        self.rows.addWidget(self.plot)
+        self.plot.hide()
+        self._list_models(folder)
+        self.mode.currentIndexChanged.connect(lambda _: self._follow_mode())
+        self.start.activated.connect(self._ask_for_file)
+        for box in (self.device, self.start):
+            box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.details.changed.connect(self.changed)
+
+    def value(self) -> FinetuneConfig | None:
+        """Give the settings; None when fine-tuning is off.
+
+        Raises
+        ------
+        ConfigError
+            A value lies outside its limits.
+        """
+        return None if self.mode.currentData() == "off" else self.details.value()
+
+    def set_value(self, mode: str, config: FinetuneConfig | None = None) -> None:
+        """Choose a mode and, if given, its details."""
+        self.mode.setCurrentIndex(max(self.mode.findData(mode), 0))
+        self.details.set_value(config or self._defaults(mode))
+
+    @property
+    def model(self) -> str | Path | None:
+        """The weights to start from; None for those of now."""
+        chosen = self.start.currentData()
+        return None if chosen == CURRENT else chosen
+
+    def set_model(self, model: str | Path | None) -> None:
+        """Choose the weights to start from; a file that is not listed is added."""
+        if model is None:
+            self._add(CURRENT, "Fine-tuned so far")
+        elif self.start.findData(str(model)) < 0:
+            self._add(str(model), Path(model).name)
+        self.start.setCurrentIndex(self.start.findData(CURRENT if model is None else str(model)))
+
+    def forget_current(self) -> None:
+        """Leave the weights of now, which belong to another movie."""
+        index = self.start.findData(CURRENT)
+        if index >= 0:
+            self.start.removeItem(index)
+
+    def _defaults(self, mode: str) -> FinetuneConfig:
+        return FINETUNE.get(mode) or FinetuneConfig()
+
+    def _follow_mode(self) -> None:
+        mode = self.mode.currentData()
+        self.details.set_value(self._defaults(mode))
+        self.details_fold.setVisible(mode != "off")
+        self.changed.emit()
+
+    def _list_models(self, folder: Path | None) -> None:
+        # The weights are looked up by their file names: asking the model registry would load torch.
+        inside = Path(str(files("napari_masktrack"))) / "weights"
+        names = sorted(path.stem for path in inside.glob("*.safetensors"))
+        self.start.addItem("Built-in model", DEFAULT)
+        for name in names:
+            if name != DEFAULT:
+                self.start.addItem(f"Built-in: {name}", name)
+        if folder is not None and folder.is_dir():
+            for path in sorted(folder.glob("*.safetensors")):
+                self.start.addItem(path.name, str(path))
+        self.start.addItem("A file\N{HORIZONTAL ELLIPSIS}", FILE)
+
+    def _add(self, data: str, title: str) -> None:
+        if self.start.findData(data) < 0:
+            self.start.insertItem(max(self.start.count() - 1, 0), title, data)
+
+    def _ask_for_file(self, _index: int) -> None:
+        if self.start.currentData() != FILE:
+            return
+        name, _ = QFileDialog.getOpenFileName(self, "Weights to start from", "", "Weights (*.safetensors)")
+        self.start.setCurrentIndex(0)
+        if name:
+            self.set_model(Path(name))

@@ -1,0 +1,194 @@
+"""Which layer is the movie, and what its axes mean."""
+
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Image
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel
+
+from napari_masktrack.errors import MaskTrackError
+from napari_masktrack.layers.axes import LayerAxes, full_resolution, guess_axes
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.widgets.form import Choice, WholeNumber, explain
+from napari_masktrack.widgets.layer_choice import LayerChoice
+from napari_masktrack.widgets.section import Section, note
+
+COLOURS = 3
+"""So many channels the network can look at together."""
+
+
+class MovieSection(Section):
+    """Choose the image layer; its axes are guessed, shown and can be changed.
+
+    Attributes
+    ----------
+    changed : Signal(object)
+        The movie, a `LayerMovie`, or None.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._view: LayerMovie | None = None
+        self.layer = LayerChoice(
+            viewer, Image, title="Image layer", tooltip="The movie or stack whose objects are to be tracked"
+        )
+        self.frame_axis, self.channel_axis, self.channel = Choice(), Choice(), Choice()
+        explain(
+            self.frame_axis, "The axis along which masks are carried: time or depth", "Time or depth axis"
+        )
+        explain(self.channel_axis, "The axis of channels, if there is one", "Channel axis")
+        explain(self.channel, "What the network looks at; up to three channels together", "Channel")
+        self.planes: dict[int, WholeNumber] = {}
+        self._form = self.form()
+        for title, control in (
+            ("Image", self.layer),
+            ("Time or depth", self.frame_axis),
+            ("Channels", self.channel_axis),
+            ("Look at", self.channel),
+        ):
+            self._form.addRow(title, control)
+        self.reason = note()
+        self.rows.addWidget(self.reason)
+        self.layer.changed.connect(self._guess)
+        for axis in (self.frame_axis, self.channel_axis):
+            axis.currentIndexChanged.connect(lambda _: self._take())
+        self.channel.currentIndexChanged.connect(lambda _: self._read())
+        self._guess(self.layer.value())
+
+    def value(self) -> LayerMovie | None:
+        """Give the movie; None while there is none, or the axes make no sense."""
+        return self._view
+
+    def set_value(self, layer: Image, axes: LayerAxes | None = None, channel: Any = None) -> None:
+        """Choose a layer and, if given, its axes and channels."""
+        self.layer.set_value(layer)
+        if axes is not None:
+            self._show(layer, axes)
+            index = self.channel.findData(channel)
+            self.channel.setCurrentIndex(max(index, 0))
+            self._read()
+
+    def release(self) -> None:
+        """Stop following the viewer."""
+        self.layer.release()
+
+    def _guess(self, layer: Image | None) -> None:
+        self._set_reason("Open an image or drop one on the window." if layer is None else "")
+        for row in (self.frame_axis, self.channel_axis, self.channel):
+            row.setEnabled(layer is not None)
+        if layer is None:
+            self._publish(None)
+            return
+        try:
+            guess = guess_axes(layer)
+        except MaskTrackError as error:
+            self._fail(error)
+            return
+        self._show(layer, guess.axes)
+        self._read()
+        if self._view is not None:
+            self._set_reason(guess.reason if guess.certain else f"Please check: {guess.reason}")
+
+    def _show(self, layer: Image, axes: LayerAxes) -> None:
+        """Fill the controls."""
+        shape = full_resolution(layer).shape
+        for box, chosen, none in (
+            (self.frame_axis, axes.frame, "a single image"),
+            (self.channel_axis, axes.channel, "none"),
+        ):
+            box.blockSignals(True)
+            box.clear()
+            box.addItem(none, None)
+            for axis, size in enumerate(shape):
+                box.addItem(f"axis {axis}{_named(layer, axis)}: {size} entries", axis)
+            box.setCurrentIndex(0 if chosen is None else box.findData(chosen))
+            box.setEnabled(not (layer.rgb and box is self.channel_axis))
+            box.blockSignals(False)
+        self._show_planes(shape, axes)
+        self._show_channels(shape, axes.channel, is_rgb=layer.rgb)
+
+    def _show_planes(self, shape: tuple[int, ...], axes: LayerAxes) -> None:
+        for control in self.planes.values():
+            self._form.removeRow(control)
+        self.planes = {}
+        for axis, plane in sorted(axes.planes.items()):
+            spin = WholeNumber()
+            spin.setRange(0, shape[axis] - 1)
+            spin.setValue(plane)
+            explain(spin, f"Axis {axis} is held at this index", f"Plane of axis {axis}")
+            spin.valueChanged.connect(lambda _: self._read())
+            self.planes[axis] = spin
+            title = QLabel(f"Plane of axis {axis}")
+            self._form.addRow(title, spin)
+            self._hide(spin, hidden=shape[axis] == 1)
+
+    def _show_channels(self, shape: tuple[int, ...], axis: int | None, *, is_rgb: bool) -> None:
+        box = self.channel
+        count = 0 if axis is None else shape[axis]
+        box.blockSignals(True)
+        box.clear()
+        if count <= COLOURS or is_rgb:
+            box.addItem("all channels", None)
+        for channel in range(count if count > 1 else 0):
+            box.addItem(f"channel {channel}", channel)
+        box.blockSignals(False)
+        self._hide(box, hidden=count < 2)
+        self._hide(self.channel_axis, hidden=len(shape) < 4 and axis is None)
+
+    def _take(self) -> None:
+        """Follow a change of the axes: what is left over is held at its middle."""
+        layer = self.layer.value()
+        if layer is None:
+            return
+        shape = full_resolution(layer).shape
+        frame, channel = self.frame_axis.currentData(), self.channel_axis.currentData()
+        left = [axis for axis in range(len(shape)) if axis not in (frame, channel)]
+        planes = {axis: shape[axis] // 2 for axis in left[:-2]}
+        axes = LayerAxes(frame=frame, channel=channel, planes=planes)
+        self._show_planes(shape, axes)
+        self._show_channels(shape, channel, is_rgb=layer.rgb)
+        self._read()
+
+    def _read(self) -> None:
+        layer = self.layer.value()
+        if layer is None:
+            return
+        axes = LayerAxes(
+            frame=self.frame_axis.currentData(),
+            channel=self.channel_axis.currentData(),
+            planes={axis: control.value() for axis, control in self.planes.items()},
+        )
+        try:
+            view = LayerMovie(layer, axes, channels=self.channel.currentData())
+        except MaskTrackError as error:
+            self._fail(error)
+            return
+        frames, (height, width) = len(view), view.movie.shape
+        self._set_reason(f"{frames} frame(s) of {height} x {width} pixels.")
+        self._publish(view)
+
+    def _fail(self, error: MaskTrackError) -> None:
+        self._publish(None)
+        self._set_reason(f"\N{WARNING SIGN} {error}")
+
+    def _publish(self, view: LayerMovie | None) -> None:
+        self._view = view
+        self.changed.emit(view)
+
+    def _set_reason(self, text: str) -> None:
+        self.reason.setText(text)
+
+    def _hide(self, control: Any, *, hidden: bool) -> None:
+        control.setVisible(not hidden)
+        label = self._form.labelForField(control)
+        if isinstance(label, QLabel):
+            label.setVisible(not hidden)
+
+
+def _named(layer: Image, axis: int) -> str:
+    """Give an axis' name in brackets; napari's own defaults are numbers, and say nothing."""
+    name = str(layer.axis_labels[axis]) if axis < layer.ndim else "colour"
+    return "" if name.lstrip("-").isdigit() else f" ({name})"

@@ -1,0 +1,137 @@
+"""Which way and which frames the masks are carried."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QButtonGroup, QCheckBox, QRadioButton
+
+from napari_masktrack.config import PropagationConfig
+from napari_masktrack.errors import AnnotationError
+from napari_masktrack.widgets.form import Choice, ConfigForm, WholeNumber, explain
+from napari_masktrack.widgets.section import Fold, Section
+
+DIRECTIONS = {
+    "both": "\N{LEFT RIGHT ARROW} both ways",
+    "forward": "\N{RIGHTWARDS ARROW} forwards",
+    "backward": "\N{LEFTWARDS ARROW} backwards",
+}
+
+
+class PropagateSection(Section):
+    """Direction and frames; details of the method below.
+
+    Parameters
+    ----------
+    touched : callable
+        Gives the range that the last corrections touch, or None.
+    """
+
+    changed = Signal()
+
+    def __init__(self, touched: Callable[[], range | None]) -> None:
+        super().__init__()
+        self._touched, self._frames = touched, 1
+        self.direction = Choice()
+        for key, title in DIRECTIONS.items():
+            self.direction.addItem(title, key)
+        explain(self.direction, "Which way masks are carried from your frames", "Direction")
+        self.form().addRow("Direction", self.direction)
+        self.everything, self.touched, self.part = (
+            QRadioButton(text) for text in ("The whole movie", "Only what I corrected", "Frames")
+        )
+        explain(self.everything, "Propagate to every frame", "The whole movie")
+        explain(
+            self.touched,
+            "Only between the annotated frames around your last corrections; the rest stays as it is",
+            "Only what the last correction touches",
+        )
+        explain(self.part, "Propagate to a range of frames", "A range of frames")
+        self._group = QButtonGroup(self)
+        for radio in (self.everything, self.touched, self.part):
+            self._group.addButton(radio)
+        self.first, self.last = WholeNumber(), WholeNumber()
+        explain(self.first, "First frame of the range", "First frame")
+        explain(self.last, "Last frame of the range, included", "Last frame")
+        self.rows.addWidget(self.everything)
+        self.rows.addWidget(self.touched)
+        self.line(self.part, self.first, self.last)
+        self.follow = QCheckBox("Show each frame as it is done")
+        explain(self.follow, "The slider follows the propagation", "Follow the propagation")
+        self.rows.addWidget(self.follow)
+        self.details = ConfigForm(PropagationConfig(), leave_out=("direction",))
+        self.rows.addWidget(
+            Fold("Details", self.details, tooltip="Every setting of the propagation", is_open=False)
+        )
+        self.everything.setChecked(True)
+        self._group.buttonToggled.connect(lambda *_: self._enable())
+        self._enable()
+
+    def value(self) -> PropagationConfig:
+        """Give the settings.
+
+        Raises
+        ------
+        ConfigError
+            A value lies outside its limits.
+        """
+        return replace(self.details.value(), direction=self.direction.currentData())
+
+    def set_value(self, config: PropagationConfig) -> None:
+        """Show settings."""
+        self.direction.setCurrentIndex(self.direction.findData(config.direction))
+        self.details.set_value(config)
+
+    def frames(self) -> range | None:
+        """Give the frames to propagate to; None for all.
+
+        Raises
+        ------
+        AnnotationError
+            The range is empty, or nothing was corrected.
+        """
+        if self.everything.isChecked():
+            return None
+        if self.touched.isChecked():
+            found = self._touched()
+            if found is None:
+                raise AnnotationError(
+                    "Nothing was corrected since the last propagation; paint on a frame, or choose the "
+                    "whole movie."
+                )
+            return found
+        first, last = self.first.value(), self.last.value()
+        if first > last:
+            raise AnnotationError(f"Frames {first} to {last} are none; let the range begin before it ends.")
+        return range(first, last + 1)
+
+    def set_frames(self, frames: int) -> None:
+        """Say how long the movie is."""
+        self._frames = frames
+        for spin in (self.first, self.last):
+            spin.setRange(0, max(frames - 1, 0))
+        self.last.setValue(frames - 1)
+
+    def _enable(self) -> None:
+        for widget in (self.first, self.last):
+            widget.setEnabled(self.part.isChecked())
+        self.changed.emit()
+
+
+def range_around(annotated: tuple[int, ...], corrected: set[int], frames: int) -> range | None:
+    """Give the frames that corrections touch: up to the annotated frames before and after them.
+
+    Parameters
+    ----------
+    annotated : tuple of int
+        All annotated frames, sorted.
+    corrected : set of int
+        The frames that were changed.
+    frames : int
+        Length of the movie.
+    """
+    if not corrected:
+        return None
+    before = [frame for frame in annotated if frame < min(corrected)]
+    after = [frame for frame in annotated if frame > max(corrected)]
+    return range(before[-1] if before else 0, (after[0] if after else frames - 1) + 1)

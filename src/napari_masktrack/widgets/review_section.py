@@ -1,0 +1,219 @@
+"""How sure the result is, how well it fits, and where to look next."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+from napari.utils.colormaps import label_colormap
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
+
+from napari_masktrack.errors import MaskTrackError
+from napari_masktrack.io.exporters import save_metrics_csv
+from napari_masktrack.layers.create import role_of
+from napari_masktrack.widgets.engine import Score
+from napari_masktrack.widgets.form import Choice, explain
+from napari_masktrack.widgets.layer_choice import LayerChoice
+from napari_masktrack.widgets.score_table import ScoreTable, rows_of, summarise
+from napari_masktrack.widgets.section import Section, button, note
+from napari_masktrack.widgets.suggestion import Suggestion, suggest
+from napari_masktrack.widgets.timeline import Curve, Marks, Timeline
+
+SHOWN = {"confidence": "Confidence", "agreement": "Agreement before/after", "J": "IoU (J)"}
+REDRAW = 150
+
+
+class ReviewSection(Section):
+    """Timeline, next frame, IoU.
+
+    Attributes
+    ----------
+    went : Signal(int)
+    asked : Signal(str)
+        What the dock is to do: 'next' or 'score'.
+    problem : Signal(str)
+    """
+
+    went = Signal(int)
+    asked = Signal(str)
+    problem = Signal(str)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._frames = 1
+        self._confidence: dict[int, NDArray[np.float64]] = {}
+        self._agreement: dict[int, NDArray[np.float64]] = {}
+        self._scores: tuple[Score, ...] = ()
+        self._source = ""
+        self._annotated: tuple[int, ...] = ()
+        self._suggested: int | None = None
+        self._colours: dict[int, tuple[float, ...]] = {}
+        self.shown = Choice()
+        for key, title in SHOWN.items():
+            self.shown.addItem(title, key)
+        explain(self.shown, "What the timeline shows", "Shown in the timeline")
+        self.line(QLabel("Timeline"), self.shown)
+        self.timeline = Timeline()
+        self.rows.addWidget(self.timeline)
+        self.rows.addWidget(note("\u25bc your frames   \u25cb suggested   number: object"))
+        self.next = button(
+            "Next frame to annotate (N)",
+            "Go to the frame where your help is worth most, and say why (key N)",
+            lambda: self.asked.emit("next"),
+        )
+        self.rows.addWidget(self.next)
+        self.reference = LayerChoice(
+            viewer,
+            Labels,
+            title="Reference",
+            tooltip="A layer with the true masks; without one each of your frames is left out in turn",
+            nothing="none: leave-one-out on my frames",
+            accept=lambda layer: role_of(layer) == "masks",
+        )
+        self.form().addRow("Reference", self.reference)
+        self._add_scores()
+        self._timer = QTimer(self, singleShot=True, interval=REDRAW)
+        self._timer.timeout.connect(self.refresh)
+        self.timeline.chosen.connect(self.went)
+        self.table.went.connect(self.went)
+        self.shown.currentIndexChanged.connect(lambda _: self.refresh())
+
+    def _add_scores(self) -> None:
+        self.compute = button(
+            "Compute IoU",
+            "Compare the masks with the reference, or with your own frames",
+            lambda: self.asked.emit("score"),
+        )
+        self.copy = button("Copy", "Copy the table, to be pasted into a spreadsheet", self._copy)
+        self.to_file = button(
+            "Save CSV\N{HORIZONTAL ELLIPSIS}", "Save every number as CSV", self._ask_csv, name="Save as CSV"
+        )
+        self.line(self.compute, self.copy, self.to_file)
+        self.said = note()
+        self.rows.addWidget(self.said)
+        self.table = ScoreTable()
+        self.rows.addWidget(self.table)
+        self._show_scores()
+
+    def set_movie(self, frames: int) -> None:
+        """Begin with another movie."""
+        self._frames = frames
+        self._confidence, self._agreement, self._scores, self._suggested = {}, {}, (), None
+        self.timeline.set_frames(frames)
+        self._show_scores()
+        self.refresh()
+
+    def set_rows(self, rows: Iterable[Mapping[str, Any]], colours: Mapping[int, tuple[float, ...]]) -> None:
+        """Show the numbers of a result; see `ResultStore.rows`."""
+        self._confidence, self._colours = {}, dict(colours)
+        for row in rows:
+            self._values(int(row["label"]))[int(row["frame"])] = float(row["confidence"])
+        self._timer.start()
+
+    def set_agreement(self, agreement: Mapping[int, NDArray[np.float64]]) -> None:
+        """Show how well masks from before and from after agree where they meet."""
+        self._agreement = dict(agreement)
+        self._timer.start()
+
+    def note(self, result: Any) -> None:
+        """Take one frame of a propagation."""
+        self._suggested = None
+        for values in self._confidence.values():
+            values[result.frame] = np.nan
+        for label, confidence in result.confidence.items():
+            self._values(label)[result.frame] = confidence
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def set_annotated(self, frames: Iterable[int]) -> None:
+        """Mark the annotated frames."""
+        self._annotated = tuple(frames)
+        self._timer.start()
+
+    def set_current(self, frame: int | None) -> None:
+        """Show where the viewer is."""
+        self.timeline.set_current(frame)
+
+    def set_scores(self, scores: Iterable[Score], source: str) -> None:
+        """Show IoU, and say what it was measured against."""
+        self._scores, self._source = tuple(scores), source
+        self._show_scores()
+        self.shown.setCurrentIndex(self.shown.findData("J"))
+        self.refresh()
+
+    def value(self) -> tuple[Score, ...]:
+        """Give the IoU that is shown."""
+        return self._scores
+
+    def suggestion(self) -> Suggestion | None:
+        """Give the frame where help is worth most."""
+        jumps = {label: 1 - values for label, values in self._agreement.items()}
+        found = suggest(self._confidence, self._annotated, jumps=jumps)
+        self._suggested = None if found is None else found.frame
+        self._mark()
+        return found
+
+    def refresh(self) -> None:
+        """Draw the timeline."""
+        shown = self.shown.currentData()
+        values = {"confidence": self._confidence, "agreement": self._agreement, "J": self._score_curves()}[
+            shown
+        ]
+        curves = [Curve(label, self._colour(label), each) for label, each in sorted(values.items())]
+        self.timeline.set_value(curves, what=SHOWN[shown])
+        self._mark()
+
+    def release(self) -> None:
+        """Stop following the viewer."""
+        self._timer.stop()
+        self.reference.release()
+
+    def save_csv(self, path: str) -> None:
+        """Save every score.
+
+        Raises
+        ------
+        OutputError
+            There is none, or the file cannot be written.
+        """
+        save_metrics_csv(path, rows_of(self._scores, self._source))
+
+    def _values(self, label: int) -> NDArray[np.float64]:
+        return self._confidence.setdefault(label, np.full(self._frames, np.nan))
+
+    def _score_curves(self) -> dict[int, NDArray[np.float64]]:
+        curves: dict[int, NDArray[np.float64]] = {}
+        for score in self._scores:
+            curves.setdefault(score.label, np.full(self._frames, np.nan))[score.frame] = score.J
+        return curves
+
+    def _colour(self, label: int) -> tuple[float, float, float]:
+        colour = self._colours.get(label)
+        parts = np.ravel(label_colormap().map(label)) if colour is None else colour
+        return float(parts[0]), float(parts[1]), float(parts[2])
+
+    def _mark(self) -> None:
+        self.timeline.set_marks(Marks(self._annotated, self._suggested))
+
+    def _show_scores(self) -> None:
+        self.table.set_value(summarise(self._scores))
+        self.table.setVisible(bool(self._scores))
+        for control in (self.copy, self.to_file):
+            control.setEnabled(bool(self._scores))
+        self.said.setText(f"IoU measured {self._source}." if self._scores else "")
+
+    def _copy(self) -> None:
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self.table.text())
+
+    def _ask_csv(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the numbers", "iou.csv", "CSV (*.csv)")
+        if name:
+            try:
+                self.save_csv(name)
+            except MaskTrackError as error:
+                self.problem.emit(str(error))

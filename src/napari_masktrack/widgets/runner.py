@@ -1,0 +1,149 @@
+"""Starts the long work of a dock and puts what comes back where it belongs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from napari.utils import progress
+from qtpy.QtCore import QObject, Signal
+
+from napari_masktrack.errors import MaskTrackError
+from napari_masktrack.widgets.engine import Described, Engine, Phase, Plan
+from napari_masktrack.widgets.run_bar import RunBar
+from napari_masktrack.widgets.worker import Job
+from napari_masktrack.widgets.workspace import Workspace
+
+
+class Runner(QObject):
+    """One job at a time, with progress in the dock and in napari.
+
+    Attributes
+    ----------
+    trained : Signal(object)
+        A `TrainStep`.
+    framed : Signal(object)
+        A `FrameResult` that is in the layer now.
+    ended : Signal(str, str)
+        As of `Job`.
+    """
+
+    trained = Signal(object)
+    framed = Signal(object)
+    ended = Signal(str, str)
+
+    def __init__(
+        self, workspace: Workspace, engine: Engine, bar: RunBar, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.workspace, self.engine, self.bar = workspace, engine, bar
+        self.job: Job | None = None
+        self.follow: Callable[[], bool] = lambda: False
+        self._seconds: float | None = None
+        self._settings: dict[str, Any] = {}
+        self._activity: Any = None
+        self._writing = False
+        self._take: Callable[[Any], None] | None = None
+        bar.cancelled.connect(self.cancel)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is work."""
+        return self.job is not None and self.job.is_running
+
+    def run(self, plan: Plan) -> None:
+        """Fine-tune and propagate."""
+        self._seconds = None if plan.finetune is None else plan.finetune.seconds
+        self._settings = {
+            "settings": {
+                "finetune": None if plan.finetune is None else asdict(plan.finetune),
+                "propagate": None if plan.propagation is None else asdict(plan.propagation),
+            }
+        }
+        self.start(lambda: self.engine.run(plan), "fine-tuning and propagation", self._route)
+
+    def start(self, work: Callable[[], Iterator[Any]], title: str, take: Callable[[Any], None]) -> None:
+        """Do any work; what is not a `Phase` goes to `take`, on the main thread."""
+        if self.is_running:
+            return
+        # The thread of a cancelled job may still be at its last step, with the same network.
+        self.job = Job(work, title=title, after=self.job, parent=self)
+        self._take = take
+        self.job.arrived.connect(self._arrive)
+        self.job.ended.connect(self._end)
+        self.bar.set_running(running=True)
+        self.bar.begin("Starting", 0)
+        self.bar.say("")
+        self.job.start()
+
+    def cancel(self) -> None:
+        """Stop; what is finished stays."""
+        if self.job is not None:
+            self.job.cancel()
+
+    def release(self, seconds: float = 3.0) -> None:
+        """Stop and wait a moment for the thread; the window is closing."""
+        if self.job is not None:
+            self.job.cancel()
+            self.job.wait(seconds)
+        self._close_activity()
+
+    def _arrive(self, item: Any) -> None:
+        try:
+            if isinstance(item, Phase):
+                self._begin(item)
+            elif self._take is not None:
+                self._take(item)
+        except MaskTrackError as error:
+            self.cancel()
+            self.bar.say(str(error), "error")
+
+    def _begin(self, phase: Phase) -> None:
+        seconds = self._seconds if phase.title == "Fine-tuning" else None
+        self.bar.begin(phase.title, phase.steps, seconds=seconds)
+        self._close_activity()
+        self._activity = progress(total=phase.steps, desc=f"MaskTrack: {phase.title}")
+
+    def advance(self) -> None:
+        """Take note of one more step."""
+        self.bar.advance()
+        if self._activity is not None:
+            self._activity.update(1)
+
+    def _route(self, item: Any) -> None:
+        if isinstance(item, Described):
+            self.workspace.ensure_result().begin({**item.notes, **self._settings})
+            self._writing = True
+        elif hasattr(item, "loss"):
+            self.advance()
+            self.trained.emit(item)
+        else:
+            self._write(item)
+
+    def _write(self, item: Any) -> None:
+        result = self.workspace.result
+        if result is None:  # its layer was deleted meanwhile
+            self.cancel()
+            self.bar.say("The result layer was deleted, so the work was stopped.")
+            return
+        result.write_frame(item, self.workspace.viewer.dims)
+        self.advance()
+        if self.follow():
+            self.workspace.go_to(item.frame)
+        self.framed.emit(item)
+
+    def _end(self, ending: str, message: str) -> None:
+        self._close_activity()
+        self.bar.set_running(running=False)
+        if self._writing and self.workspace.result is not None:
+            self.workspace.result.end()
+            self.workspace.result_changed.emit()
+        self._writing = False
+        self._take = None
+        if ending == "failed":
+            self.bar.say(message, "error")
+        self.ended.emit(ending, message)
+
+    def _close_activity(self) -> None:
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None

@@ -1,0 +1,59 @@
+"""Export the result, take it back, and keep the session."""
+
+from qtpy.QtCore import Signal
+
+from napari_masktrack.io.exporters import EXPORTERS
+from napari_masktrack.widgets.form import Choice, explain
+from napari_masktrack.widgets.section import Section, button, note
+
+
+class SaveSection(Section):
+    """Buttons for files; what they do is in `Sessions`.
+
+    Attributes
+    ----------
+    asked : Signal(str)
+        'export', 'revert', 'save' or 'open'.
+    """
+
+    asked = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.format = Choice()
+        for key, exporter in EXPORTERS.items():
+            self.format.addItem(exporter.title, key)
+        explain(self.format, "How the masks are written", "Export format")
+        self.export = button(
+            "Export\N{HORIZONTAL ELLIPSIS}", "Write the result to files", lambda: self.asked.emit("export")
+        )
+        self.line(self.format, self.export)
+        self.revert = button(
+            "Revert last propagation",
+            "Bring the masks back that were there before the last run",
+            lambda: self.asked.emit("revert"),
+        )
+        self.rows.addWidget(self.revert)
+        self.open = button(
+            "Open session\N{HORIZONTAL ELLIPSIS}",
+            "Go on with a session folder",
+            lambda: self.asked.emit("open"),
+        )
+        self.save = button(
+            "Save session\N{HORIZONTAL ELLIPSIS}",
+            "Keep drawings, settings, weights and results in a folder, from now on as you work",
+            lambda: self.asked.emit("save"),
+        )
+        self.line(self.open, self.save)
+        self.where = note("Nothing is saved yet.")
+        self.rows.addWidget(self.where)
+        self.set_state(has_result=False, can_revert=False)
+
+    def set_state(self, *, has_result: bool, can_revert: bool) -> None:
+        """Say what can be done now."""
+        self.export.setEnabled(has_result)
+        self.revert.setEnabled(can_revert)
+
+    def set_where(self, text: str) -> None:
+        """Say where the work is kept."""
+        self.where.setText(text)

@@ -1,0 +1,151 @@
+"""IoU per object: mean, recall, decay, worst frames, quantiles; as a table and as CSV."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from napari_masktrack.widgets.engine import Score
+from napari_masktrack.widgets.form import explain
+
+COLUMNS = ("Object", "J", "Recall", "Decay", "F", "Worst")
+WORST = 3
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row: an object, or all of them.
+
+    Attributes
+    ----------
+    label : int or None
+        None for all objects together.
+    """
+
+    label: int | None
+    mean: float
+    recall: float
+    decay: float
+    contour: float
+    worst: tuple[int, ...]
+    quantiles: dict[float, float]
+
+
+def summarise(scores: Iterable[Score]) -> tuple[Summary, ...]:
+    """Summarise per object, then over all."""
+    ordered = sorted(scores, key=lambda score: (score.frame, score.label))
+    labels = sorted({score.label for score in ordered})
+    groups = [(label, [score for score in ordered if score.label == label]) for label in labels]
+    if len(groups) > 1:
+        groups.append((None, ordered))  # type: ignore[arg-type]
+    return tuple(_summary(label, own) for label, own in groups)
+
+
+def rows_of(scores: Sequence[Score], source: str) -> list[dict[str, object]]:
+    """Give the rows of a CSV file: every frame and object, then the summaries."""
+    rows: list[dict[str, object]] = [
+        {
+            "kind": "frame",
+            "label": each.label,
+            "frame": each.frame,
+            "J": each.J,
+            "F": each.F,
+            "source": source,
+        }
+        for each in scores
+    ]
+    for each in summarise(scores):
+        label = "all" if each.label is None else each.label
+        summary = {"kind": "summary", "label": label, "J": each.mean, "F": each.contour, "source": source}
+        numbers = {"recall": each.recall, "decay": each.decay}
+        parts = {f"J quantile {percent:g}%": value for percent, value in each.quantiles.items()}
+        rows.append({**summary, **numbers, **parts})
+    return rows
+
+
+class ScoreTable(QTableWidget):
+    """One row per object; choosing a row goes to its worst frame.
+
+    Attributes
+    ----------
+    went : Signal(int)
+    """
+
+    went = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__(0, len(COLUMNS))
+        self.setHorizontalHeaderLabels(COLUMNS)
+        explain(self, "How well each object fits; choose a row to go to its worst frame", "IoU per object")
+        header, side = self.horizontalHeader(), self.verticalHeader()
+        if header is not None:
+            header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+            header.setStretchLastSection(True)
+        if side is not None:
+            side.hide()
+            side.setDefaultSectionSize(22)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setTabKeyNavigation(False)
+        self.setFixedHeight(124)
+        self._rows: tuple[Summary, ...] = ()
+        self.itemSelectionChanged.connect(self._go)
+
+    def value(self) -> tuple[Summary, ...]:
+        """Give the rows."""
+        return self._rows
+
+    def set_value(self, rows: Sequence[Summary]) -> None:
+        """Show rows."""
+        self._rows = tuple(rows)
+        self.blockSignals(True)
+        self.setRowCount(len(rows))
+        for row, each in enumerate(rows):
+            for column, text in enumerate(texts_of(each)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(_explained(each))
+                self.setItem(row, column, item)
+        self.clearSelection()
+        self.blockSignals(False)
+
+    def text(self) -> str:
+        """Give the table as it can be pasted into a spreadsheet."""
+        lines = ["\t".join((*COLUMNS, "Quantiles of J"))]
+        for each in self._rows:
+            parts = " ".join(f"{percent:g}%:{value:.3f}" for percent, value in each.quantiles.items())
+            lines.append("\t".join((*texts_of(each), parts)))
+        return "\n".join(lines)
+
+    def _go(self) -> None:
+        row = self.currentRow()
+        if self.selectedItems() and 0 <= row < len(self._rows) and self._rows[row].worst:
+            self.went.emit(self._rows[row].worst[0])
+
+
+def texts_of(row: Summary) -> tuple[str, ...]:
+    """Give the cells of a row."""
+    numbers = (row.mean, row.recall, row.decay, row.contour)
+    said = ["\N{EM DASH}" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+    return ("all" if row.label is None else str(row.label), *said, ", ".join(map(str, row.worst)))
+
+
+def _summary(label: int | None, scores: Sequence[Score]) -> Summary:
+    from napari_masktrack.core.metrics import quantiles, statistics
+
+    values = [score.J for score in scores]
+    numbers = statistics(values)
+    worst = dict.fromkeys(score.frame for score in sorted(scores, key=lambda score: score.J))
+    contour = sum(score.F for score in scores) / len(scores)
+    return Summary(
+        label, numbers.mean, numbers.recall, numbers.decay, contour, tuple(worst)[:WORST], quantiles(values)
+    )
+
+
+def _explained(row: Summary) -> str:
+    parts = ", ".join(f"{percent:g} % below {value:.2f}" for percent, value in row.quantiles.items())
+    return (
+        "J: overlap with the truth (IoU). Recall: share of frames with J above 0.5. Decay: J of the first "
+        f"quarter of the frames minus that of the last. F: how well the outline fits.\nQuantiles: {parts}"
+    )

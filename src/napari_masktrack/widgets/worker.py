@@ -1,0 +1,205 @@
+"""Long work in a thread: what a generator yields comes back on the main thread, errors as messages."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Literal
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_masktrack.errors import MaskTrackError, WorkError
+
+Ending = Literal["done", "cancelled", "failed"]
+
+POLL = 50
+"""Milliseconds between two looks at what has arrived; items of one look are handed over together."""
+BUDGET = 0.03
+"""Seconds for which one look may hold up the window."""
+WAITING = 8
+"""Items that may wait for the window; the work pauses while there are more, so memory stays bounded."""
+
+
+class Job(QObject):
+    """One piece of long work.
+
+    The generator is made, driven and closed in one thread; everything that it raises, a
+    ``RuntimeError`` included, arrives as one line for the user. `cancel` ends the job for the window
+    at once; the thread ends with the item that it is at.
+
+    Parameters
+    ----------
+    work : callable
+        Called in the thread; returns the iterator to be driven.
+    title : str
+        What is done, in words for the user.
+    after : Job, optional
+        An earlier job whose thread must have ended first, because both use the same network.
+    parent : QObject, optional
+
+    Attributes
+    ----------
+    arrived : Signal(object)
+        One item, on the main thread, in order.
+    ended : Signal(str, str)
+        How it ended ('done', 'cancelled' or 'failed') and the message of a failure; once per job.
+    """
+
+    arrived = Signal(object)
+    ended = Signal(str, str)
+
+    def __init__(
+        self,
+        work: Callable[[], Iterator[Any]],
+        *,
+        title: str,
+        after: "Job | None" = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._work, self._title = work, title
+        self._after = after._thread_ended if after is not None else None
+        self._items: queue.Queue[Any] = queue.Queue(maxsize=WAITING)
+        self._stop, self._thread_ended = threading.Event(), threading.Event()
+        self._failure: BaseException | None = None
+        self._over = False
+        self.destroyed.connect(self._stop.set)  # else the thread would wait for a window that is gone
+        self._timer = QTimer(self, interval=POLL)
+        self._timer.timeout.connect(self._look)
+        self._worker: Any = None
+
+    def __str__(self) -> str:
+        """Name the work; napari shows this when a window with running work is closed."""
+        return f"MaskTrack: {self._title}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the window still waits for it."""
+        return self._worker is not None and not self._over
+
+    @property
+    def thread_ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self._thread_ended.is_set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._worker = create_worker(_Task(self), _start_thread=False, _ignore_errors=True)
+        self._timer.start()
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Stop; what has arrived stays, what comes later is dropped."""
+        self._stop.set()
+        if self.is_running:
+            self._hand_over(budget=BUDGET)
+            self._end("cancelled", "")
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the thread has ended; tells whether it did."""
+        return self._worker is None or self._thread_ended.wait(seconds)
+
+    def run(self) -> None:
+        """Drive the generator; called in the thread."""
+        try:
+            if self._after is not None:
+                self._after.wait()
+                self._after = None
+            self._drive()
+        except BaseException as error:  # noqa: BLE001  whatever it is, the user must hear of it
+            self._failure = error
+        finally:
+            self._work = _nothing  # it holds the movie and the network
+            self._thread_ended.set()
+
+    def _drive(self) -> None:
+        if self._stopped:
+            return
+        items = self._work()
+        # After a stop a generator's own clean-up runs only when it is closed, so that is done here.
+        with closing(items) if hasattr(items, "close") else _Open():  # type: ignore[type-var]
+            for item in items:
+                while not self._stopped:
+                    try:
+                        self._items.put(item, timeout=0.1)
+                        break
+                    except queue.Full:
+                        continue
+                if self._stopped:
+                    return
+
+    @property
+    def _stopped(self) -> bool:
+        return self._stop.is_set() or (self._worker is not None and bool(self._worker.abort_requested))
+
+    def _look(self) -> None:
+        """Hand over what has arrived, and notice the end."""
+        over = self._thread_ended.is_set()  # asked first: what was put before the end is handed over
+        empty = self._hand_over(budget=BUDGET)
+        if self._over or not (over and empty):
+            return
+        if self._failure is not None:
+            self._end("failed", message_of(self._failure))
+        else:
+            self._end("cancelled" if self._stopped else "done", "")
+
+    def _hand_over(self, *, budget: float) -> bool:
+        """Emit items for at most about the budget in seconds; tells whether none is left."""
+        began = time.perf_counter()
+        while not self._over and time.perf_counter() - began < budget:
+            try:
+                self.arrived.emit(self._items.get_nowait())
+            except queue.Empty:
+                return True
+        return self._items.empty()
+
+    def _end(self, ending: Ending, message: str) -> None:
+        self._over = True
+        self._timer.stop()
+        self._items = queue.Queue(maxsize=WAITING)
+        self.ended.emit(ending, message)
+
+
+class _Task:
+    """The job as a plain callable, named for napari's list of running tasks."""
+
+    def __init__(self, job: Job) -> None:
+        self._run, self._name = job.run, str(job)
+
+    def __call__(self) -> None:
+        self._run()
+
+    def __str__(self) -> str:
+        return self._name
+
+
+class _Open:
+    """A context for an iterator that needs no closing."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _nothing() -> Iterator[Any]:
+    return iter(())
+
+
+def message_of(error: BaseException) -> str:
+    """Say in one line what went wrong and what to do."""
+    if isinstance(error, MaskTrackError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "There is not enough memory; close other programs, or work on a smaller range of frames."
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    if isinstance(error, RuntimeError):
+        return str(WorkError(f"The computation failed ({reason}); choose another device, or report this."))
+    if isinstance(error, OSError):
+        return f"The system refused to read or write ({reason}); make room, or choose another place."
+    if isinstance(error, ImportError):
+        return f"A part could not be loaded ({reason}); install napari-masktrack again, or report this."
+    return f"Something unforeseen happened ({type(error).__name__}: {reason}); report this."

@@ -1,0 +1,135 @@
+"""What a dock works on: one movie of one viewer, its drawings, its result, its session."""
+
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QObject, Signal
+
+from napari_masktrack.errors import InputError, MaskTrackError
+from napari_masktrack.io.session import Session
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.result import ResultStore
+from napari_masktrack.widgets.drawings import Drawings
+
+
+class Workspace(QObject):
+    """The state of one dock; nothing of it is shared between viewers.
+
+    Attributes
+    ----------
+    movie_changed : Signal
+        Another movie, or none: `drawings` and `result` are new.
+    result_changed : Signal
+        Frames were written, taken back, or the result layer is gone.
+    """
+
+    movie_changed = Signal()
+    result_changed = Signal()
+    problem = Signal(str)
+
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.view: LayerMovie | None = None
+        self.drawings: Drawings | None = None
+        self.result: ResultStore | None = None
+        self.session: Session | None = None
+        viewer.layers.events.removed.connect(self._forget_layer)
+
+    def set_movie(self, view: LayerMovie | None) -> None:
+        """Work on another movie, or look at the same one with other channels."""
+        same = (
+            view is not None
+            and self.view is not None
+            and view.layer is self.view.layer
+            and view.layout == self.view.layout
+        )
+        kept = dict(self.drawings.layers) if same and self.drawings is not None else {}
+        if self.drawings is not None:
+            self.drawings.release()
+            self.drawings.deleteLater()
+        if not same:
+            self.close_result()
+        self.view = view
+        self.drawings = None if view is None else Drawings(self.viewer, view, self)
+        if self.drawings is not None:
+            self.drawings.problem.connect(self.problem)
+            for role, layer in kept.items():
+                self.drawings.take(role, layer)
+        if same and self.result is not None and view is not None:
+            self.result.view = view
+        self.movie_changed.emit()
+
+    @property
+    def frame(self) -> int | None:
+        """The frame that the viewer shows."""
+        return None if self.view is None else self.view.frame_at(self.viewer.dims)
+
+    def go_to(self, frame: int) -> None:
+        """Show a frame."""
+        if self.view is not None:
+            self.view.go_to(self.viewer.dims, frame)
+
+    def require_movie(self) -> LayerMovie:
+        """Give the movie.
+
+        Raises
+        ------
+        InputError
+            None is chosen.
+        """
+        if self.view is None:
+            raise InputError("There is no movie yet; open an image with a time or depth axis first.")
+        return self.view
+
+    def require_drawings(self) -> Drawings:
+        """Give the drawings; raises as `require_movie`."""
+        self.require_movie()
+        assert self.drawings is not None
+        return self.drawings
+
+    def ensure_result(self) -> ResultStore:
+        """Give the result; make its layer if there is none. Raises as `require_movie`."""
+        view = self.require_movie()
+        if self.result is None:
+            drawings = self.require_drawings()
+            masks = drawings.layers.get("masks")
+            like = masks if isinstance(masks, Labels) else None
+            self.result = ResultStore(view, session=self.session, like=like)
+            active = self.viewer.layers.selection.active
+            self.result.layer.opacity = 0.5
+            self.viewer.add_layer(self.result.layer)
+            if active is not None:
+                self.viewer.layers.selection.active = active
+        return self.result
+
+    def close_result(self) -> None:
+        """Let the result go; its layer stays."""
+        if self.result is not None:
+            self.result.close()
+            self.result = None
+            self.result_changed.emit()
+
+    def release(self) -> None:
+        """Stop following the viewer."""
+        self.viewer.layers.events.removed.disconnect(self._forget_layer)
+        if self.drawings is not None:
+            self.drawings.release()
+        if self.result is not None:
+            self.result.close()
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+
+    def _forget_layer(self, event: Any) -> None:
+        layer: Layer = event.value
+        try:
+            if self.result is not None and layer is self.result.layer:
+                self.close_result()
+            if self.drawings is not None:
+                for role, each in list(self.drawings.layers.items()):
+                    if each is layer:
+                        self.drawings.take(role, None)
+        except MaskTrackError as error:
+            self.problem.emit(str(error))

@@ -1,0 +1,139 @@
+"""Closing, deleting, failing and several windows in the middle of the work."""
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+
+from napari_masktrack.config import FinetuneConfig
+from napari_masktrack.widgets import MaskTrackDock
+from napari_masktrack.widgets.engine import Engine
+
+
+def begin(dock, paint, qtbot):
+    paint(dock, 0)
+    dock.bar.run.click()
+    qtbot.waitUntil(lambda: dock.workspace.result is not None and bool(dock.workspace.result.done))
+
+
+def test_cancel_keeps_what_is_finished_and_the_button_comes_back(dock, tracker, qtbot, paint, finish):
+    tracker.frame_seconds = 0.2
+    begin(dock, paint, qtbot)
+    began = time.perf_counter()
+    dock.bar.cancel.click()
+    assert time.perf_counter() - began < 0.5
+    assert dock.bar.run.isEnabled()
+    done = dock.workspace.result.done
+    assert 0 < len(done) < 8
+    qtbot.wait(600)
+    assert dock.workspace.result.done == done
+    dock.bar.run.click()
+    finish(dock)
+    assert len(dock.workspace.result.done) == 8
+
+
+@pytest.mark.parametrize("when", ["first step", "later"])
+def test_an_error_is_said_in_the_dock_and_the_button_comes_back(dock, tracker, qtbot, paint, finish, when):
+    paint(dock, 0)
+    tracker.fail = RuntimeError("CUDA out of memory")
+    tracker.step_seconds = 0.05
+    dock.finetune.details.set_value(FinetuneConfig(steps=1 if when == "first step" else 4))
+    dock.bar.run.click()
+    finish(dock)
+    assert "CUDA out of memory" in dock.bar.message.text()
+    assert dock.bar.run.isEnabled()
+
+
+def test_nothing_painted_is_said_before_any_work(dock):
+    dock.bar.run.click()
+    assert "paint an object" in dock.bar.message.text()
+    assert not dock.runner.is_running
+
+
+@pytest.mark.parametrize("which", ["result", "masks", "movie"])
+def test_deleting_or_renaming_a_layer_in_the_middle_is_safe(dock, tracker, qtbot, paint, finish, which):
+    tracker.frame_seconds = 0.15
+    begin(dock, paint, qtbot)
+    layers = dock.viewer.layers
+    layer = {
+        "result": dock.workspace.result.layer,
+        "masks": layers["cells masks"],
+        "movie": layers["cells"],
+    }[which]
+    layer.name = "renamed"
+    layers.remove(layer)
+    finish(dock)
+    assert dock.bar.run.isEnabled()
+    if which == "masks":
+        assert len(dock.workspace.result.done) == 8
+        assert dock.workspace.drawings.frames == ()
+    elif which == "result":
+        assert dock.workspace.result is None
+        dock.bar.run.click()
+        finish(dock)
+        assert len(dock.workspace.result.done) == 8
+    else:
+        assert dock.workspace.view is None
+
+
+def test_closing_the_dock_in_the_middle_ends_the_thread_and_frees_the_keys(dock, tracker, qtbot, paint):
+    tracker.frame_seconds = 0.1
+    begin(dock, paint, qtbot)
+    viewer, job = dock.viewer, dock.runner.job
+    assert "J" in {str(key) for key in viewer.keymap}
+    viewer.window.remove_dock_widget(dock)
+    dock.close()
+    assert job.wait(2)
+    assert "J" not in {str(key) for key in viewer.keymap}
+    viewer.layers.clear()
+    qtbot.wait(100)
+
+
+def test_two_windows_work_at_once_and_share_nothing(make_napari_viewer, dock, truth, qtbot, paint, finish):
+    from .conftest import FakeTracker
+
+    other_viewer = make_napari_viewer()
+    other_viewer.add_image(truth.images[:4], name="short")
+    slow = FakeTracker()
+    other = MaskTrackDock(other_viewer, Engine(lambda model, device: slow))
+    other_viewer.window.add_dock_widget(other, name="MaskTrack")
+    other.finetune.set_value("off")
+    for each in (dock, other):
+        paint(each, 0)
+        each.bar.run.click()
+    assert dock.runner.is_running
+    assert other.runner.is_running
+    finish(dock)
+    finish(other)
+    assert (len(dock.workspace.result.done), len(other.workspace.result.done)) == (8, 4)
+    assert slow.steps == 0
+    other.release()
+
+
+def test_the_window_never_stalls_while_it_works(dock, tracker, qtbot, paint, finish, record_property):
+    """The longest pause between two beats of a timer; images are small, so this is the plugin's own part."""
+    paint(dock, 0)
+    tracker.frame_seconds = 0.02
+    dock.finetune.details.set_value(FinetuneConfig(steps=60))
+    worst = []
+    for _ in range(3):
+        beats = []
+        timer = QTimer(interval=5)
+        timer.timeout.connect(lambda beats=beats: beats.append(time.perf_counter()))
+        dock.bar.run.click()
+        timer.start()
+        finish(dock)
+        timer.stop()
+        worst.append(float(np.diff(beats).max()))
+    record_property("longest_pauses_ms", [round(1000 * each) for each in worst])
+    assert np.median(worst) < 0.5, worst
+
+
+def test_closing_the_viewer_in_the_middle_ends_the_thread(dock, tracker, qtbot, paint):
+    tracker.frame_seconds = 0.1
+    begin(dock, paint, qtbot)
+    job = dock.runner.job
+    dock.viewer.close()
+    qtbot.waitUntil(lambda: dock._released)
+    assert job.wait(2)
