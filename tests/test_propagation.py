@@ -521,10 +521,10 @@ class Still:
     """A long lazy movie of one picture."""
 
     def __init__(self, frames):
-        self.shape, self.dtype, self.ndim = (frames, 120, 160, 3), np.dtype(np.uint8), 4
+        self.shape, self.dtype, self.ndim = (frames, 240, 320, 3), np.dtype(np.uint8), 4
 
     def __getitem__(self, key):
-        if key[0] % 50 == 0:
+        if key[0] % 100 == 0:
             gc.collect()  # empties the interpreter's own lists of tuples to be used again
         image = np.full(self.shape[1:], 20, np.uint8)
         image[10:30, 10:30] = COLOURS[1]
@@ -532,7 +532,7 @@ class Still:
 
 
 def peak_memory(frames):
-    mask = np.zeros((120, 160), bool)
+    mask = np.zeros((240, 320), bool)
     mask[10:30, 10:30] = True
     items = [Mask(frames // 4, 1, mask), Mask(frames // 2, 2, np.roll(mask, 30, axis=1))]
     config = PropagationConfig(crop_size=64, warp=False)

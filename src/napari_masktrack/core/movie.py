@@ -125,9 +125,10 @@ class Movie:
     def image(self, frame: int) -> Image:
         """Read one frame as the network sees it.
 
-        8-bit colour is taken as it is. Everything else, three equal planes too, is scaled between two percentiles of the whole
-        movie, so that brightness stays comparable between frames; RGB planes share theirs, chosen
-        channels have their own. NaN and infinity become 0; a constant movie is mid grey.
+        8-bit colour is taken as it is. Everything else, three equal planes too, is scaled between two
+        percentiles of the whole movie, so that brightness stays comparable between frames; RGB planes
+        share theirs, chosen channels have their own. NaN and infinity become 0; a constant movie is
+        mid grey.
 
         Parameters
         ----------
@@ -177,7 +178,7 @@ class Movie:
 
     @property
     def _is_grey(self) -> bool:
-        """Whether three equal planes were stored: a grey movie, often dark, in the clothes of a colour one."""
+        """Whether three equal planes were stored: grey stored as colour, often too dark."""
         return all((part == part[..., :1]).all() for part in self._sample())
 
     @cached_property

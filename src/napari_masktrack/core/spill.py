@@ -65,7 +65,7 @@ class Spill:
         os.remove(self._path(frame))
         pieces, start = [_piece(each) for each in facts], 0
         for piece in pieces:
-            piece.values.flat = values[start : start + piece.values.size]
+            piece.values[...] = values[start : start + piece.values.size].reshape(piece.values.shape)
             start += piece.values.size
         return pieces
 

@@ -36,7 +36,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise DeviceError(f"Device {name!r} is unknown; write for example cuda or cuda:1.") from error
     if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise DeviceError(f"There is no {name}, devices count from 0 and there are {count}; take --device cuda.")
+        raise DeviceError(f"There is no {name}: {count} are there, counted from 0; take --device cuda.")
     return device
 
 

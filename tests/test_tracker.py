@@ -1,0 +1,177 @@
+"""Load, fine-tune, propagate, save: the whole method in one object."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_masktrack import __version__
+from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
+from napari_masktrack.core.annotation import Annotations, Box, Mask
+from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
+from napari_masktrack.errors import AnnotationError, CheckpointError, ConfigError, DeviceError, WorkError
+from napari_masktrack.model.checkpoint import DEFAULT_MODEL, build_network, embedded_models, save_checkpoint
+from napari_masktrack.tracker import Tracker, finetune_config, guarded
+
+SYNTHETIC = synthetic_movie(SyntheticConfig(frames=4, shape=(96, 128), objects=2))
+MOVIE = Movie(SYNTHETIC.images)
+TRUTH = Annotations.from_labels({1: SYNTHETIC.labels[1]})
+QUICK = FinetuneConfig(steps=2, batch=1, size=64)
+SMALL = PropagationConfig(crop_size=64)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, build_network({"network": "vgg16", "width": 0.0625}), {"data": "none"})
+    return path
+
+
+@pytest.fixture
+def tracker(weights):
+    return Tracker(weights, device="cpu")
+
+
+def state_of(tracker):
+    return {k: v.clone() for k, v in tracker.network.state_dict().items()}
+
+
+def test_it_fine_tunes_and_propagates_forwards_and_backwards(tracker):
+    before = state_of(tracker)
+    assert [step.step for step in tracker.finetune(MOVIE, TRUTH, QUICK)] == [1, 2]
+    assert not all(torch.equal(v, before[k]) for k, v in state_of(tracker).items())
+    results = {r.frame: r for r in tracker.propagate(MOVIE, TRUTH, SMALL)}
+    assert sorted(results) == [0, 1, 2, 3]
+    assert np.array_equal(results[1].labels, SYNTHETIC.labels[1])
+    assert [r.frame for r in tracker.propagate(MOVIE, TRUTH, SMALL, frames=range(2, 4))] == [2, 3]
+
+
+def test_propagating_changes_no_weights(tracker):
+    before = state_of(tracker)
+    list(tracker.propagate(MOVIE, TRUTH, SMALL))
+    assert all(torch.equal(v, before[k]) for k, v in state_of(tracker).items())
+    assert tracker.steps == 0
+
+
+def test_without_fine_tuning_there_are_no_steps(tracker):
+    assert list(tracker.finetune(MOVIE, TRUTH, "off")) == []
+    assert tracker.description()["finetuning_steps"] == "0"
+
+
+def test_steps_are_counted_over_several_calls(tracker):
+    list(tracker.finetune(MOVIE, TRUTH, QUICK))
+    more = TRUTH + Annotations.from_labels({3: SYNTHETIC.labels[3]})
+    list(tracker.finetune(MOVIE, more, QUICK))
+    assert tracker.steps == 4
+    assert tracker.description()["finetuning_steps"] == "4"
+
+
+def test_what_it_saves_gives_the_same_masks_when_loaded(tracker, tmp_path):
+    list(tracker.finetune(MOVIE, TRUTH, QUICK))
+    tracker.save(tmp_path / "mine.safetensors")
+    again = Tracker(tmp_path / "mine.safetensors", device="cpu")
+    for one, other in zip(
+        tracker.propagate(MOVIE, TRUTH, SMALL), again.propagate(MOVIE, TRUTH, SMALL), strict=True
+    ):
+        assert np.array_equal(one.labels, other.labels)
+        assert one.confidence == other.confidence
+    assert again.name == "mine.safetensors"
+    assert again.notes["data"] == "none", "what the training wrote down stays"
+    assert again.notes["finetuning_steps"] == "2"
+
+
+def test_the_description_says_what_a_result_was_made_with(tracker, weights):
+    description = tracker.description()
+    assert description["model"] == "tiny.safetensors"
+    assert len(description["weights_sha256"]) == 64
+    assert description["device"] == "cpu"
+    assert description["napari_masktrack"] == __version__
+    assert all(isinstance(value, str) for value in description.values())
+
+
+def test_an_unknown_model_device_or_mode_is_refused(tracker, weights):
+    with pytest.raises(CheckpointError, match="no model or file"):
+        Tracker("nonsense")
+    with pytest.raises(DeviceError, match="unknown"):
+        Tracker(weights, device="abacus")
+    with pytest.raises(ConfigError, match="'slow' is unknown; choose one of off, quick, full"):
+        tracker.finetune(MOVIE, TRUTH, "slow")
+
+
+@pytest.mark.parametrize("mode", ["off", "quick", "full"])
+def test_annotations_that_do_not_fit_are_refused_at_the_call_in_every_mode(mode, tracker):
+    wrong = Annotations([Mask(0, 1, np.ones((5, 5), bool))])
+    with pytest.raises(AnnotationError):
+        tracker.finetune(MOVIE, wrong, mode)
+    with pytest.raises(AnnotationError):
+        tracker.propagate(MOVIE, wrong)
+
+
+def test_modes_have_settings_that_can_be_changed():
+    assert finetune_config("off") is None
+    assert finetune_config("quick") == FINETUNE["quick"]
+    assert finetune_config("full", seed=5).seed == 5
+    assert finetune_config(QUICK) is QUICK
+    assert FINETUNE["full"].steps == 200
+    assert FINETUNE["full"].batch == 10
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            "CUDA out of memory. Tried to allocate\nmuch",
+            r"\(CUDA out of memory\. Tried to allocate\).*smaller crop",
+        ),
+        ("bad thing", r"\(bad thing\).*report this"),
+        ("", r"\(RuntimeError\)"),
+    ],
+)
+def test_failures_of_torch_reach_the_user_as_errors_of_ours(message, advice):
+    def failing():
+        yield 1
+        raise RuntimeError(message)
+
+    items = guarded(failing())
+    assert next(items) == 1
+    with pytest.raises(WorkError, match=advice) as caught:
+        next(items)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("box", [False, True])
+def test_a_network_that_fails_is_reported_while_working_never_as_a_runtime_error(box, tracker, monkeypatch):
+    def fails(x):
+        raise RuntimeError("device lost")
+
+    monkeypatch.setattr(tracker.network, "forward", fails)
+    annotations = Annotations([Box(0, 1, (10, 10, 60, 60))]) if box else TRUTH
+    with pytest.raises(WorkError, match="device lost"):
+        list(tracker.finetune(MOVIE, annotations, QUICK))
+    with pytest.raises(WorkError, match="device lost"):
+        list(tracker.propagate(MOVIE, annotations, SMALL))
+
+
+def test_closing_reaches_the_work_within():
+    closed = []
+
+    def work():
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(True)
+
+    items = guarded(work())
+    next(items)
+    items.close()
+    assert closed == [True]
+
+
+@pytest.mark.skipif(DEFAULT_MODEL not in embedded_models(), reason="no embedded default model yet")
+def test_the_embedded_model_tracks_a_synthetic_cell():
+    cells = Annotations.from_labels({0: SYNTHETIC.labels[0]})
+    results = list(Tracker(device="cpu").propagate(MOVIE, cells, PropagationConfig(crop_size=192)))
+    assert len(results) == 4
+    assert all((result.labels == label).any() for result in results for label in (1, 2))

@@ -1,0 +1,266 @@
+"""Offline training from a recipe: a few images, a few steps, interrupted and continued."""
+
+import functools
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_masktrack.config import TrainConfig
+from napari_masktrack.errors import CheckpointError, ConfigError, InputError
+from napari_masktrack.model.backbone import BACKBONES
+from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
+from napari_masktrack.model.registry import NETWORKS
+from napari_masktrack.model.vgg16 import DeepLabVGG16
+from napari_masktrack.training.offline import Recipe, read_recipe, train
+
+RECIPE = """
+[train]
+backbone = "vgg16"
+steps = 6
+batch = 1
+size = 64
+seed = 3
+
+[[data]]
+images = "cells/images"
+masks = "cells/masks"
+instances = true
+weight = 0.5
+jump = 1.5
+"""
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """The paper's network, a sixteenth as wide."""
+    monkeypatch.setitem(NETWORKS, "vgg16", functools.partial(DeepLabVGG16, width=0.0625))
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three pictures with two discs each."""
+    for kind in ("images", "masks"):
+        (tmp_path / "cells" / kind).mkdir(parents=True)
+    y, x = np.indices((70, 90))
+    for index in range(3):
+        mask = np.zeros((70, 90), np.uint8)
+        mask[(y - 25) ** 2 + (x - 25 - 5 * index) ** 2 < 100] = 1
+        mask[(y - 50) ** 2 + (x - 65) ** 2 < 120] = 2
+        image = np.where(mask[..., None] > 0, (40, 200, 90), (70, 60, 50)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "cells" / "images" / f"{index}.png"), image)
+        cv2.imwrite(str(tmp_path / "cells" / "masks" / f"{index}.png"), mask)
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def recipe_of(data, **changes):
+    recipe = read_recipe(data / "recipe.toml", data)
+    settings = {"backbone": "vgg16", "steps": 6, "batch": 1, "size": 64, "seed": 3, **changes}
+    return Recipe(config=TrainConfig(**settings), datasets=recipe.datasets)
+
+
+def same(one, other):
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+# Recipes
+
+
+def test_a_recipe_names_data_and_settings(data):
+    recipe = read_recipe(data / "recipe.toml", data)
+    assert recipe.config == TrainConfig(backbone="vgg16", steps=6, batch=1, size=64, seed=3)
+    (cells,) = recipe.datasets
+    assert len(cells.pairs) == 3
+    assert (cells.instances, cells.weight, cells.jump) == (True, 0.5, 1.5)
+    assert recipe.pretrained is None
+    (data / "recipe.toml").write_text('pretrained = "w.safetensors"\n' + RECIPE)
+    assert read_recipe(data / "recipe.toml", data).pretrained == data / "w.safetensors"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no toml at all",
+        "[train]\nsteps = 5",
+        RECIPE.replace("seed = 3", "sead = 3"),
+        RECIPE.replace("jump = 1.5", "jumps = 1.5"),
+        RECIPE.replace("steps = 6", "steps = 0"),
+        RECIPE.replace("steps = 6", 'steps = "six"'),
+        RECIPE.replace("weight = 0.5", "weight = 0.0"),
+        RECIPE.replace("weight = 0.5", "weight = -1.0"),
+        "data = []",
+        'data = "cells"',
+        "data = 5",
+        "\ufeff\x00",
+    ],
+)
+def test_a_recipe_that_makes_no_sense_is_refused_in_one_line(text, data):
+    (data / "recipe.toml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_recipe(data / "recipe.toml", data)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_or_folder_that_is_not_there_is_refused(data):
+    with pytest.raises(ConfigError, match="is no recipe"):
+        read_recipe(data / "none.toml", data)
+    with pytest.raises(InputError, match="is not a folder"):
+        read_recipe(data / "recipe.toml", data / "cells")
+
+
+# Training
+
+
+def test_training_writes_weights_in_half_precision_with_notes(data):
+    output = data / "out" / "mine.safetensors"
+    steps = list(train(recipe_of(data), output))
+    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [path.name for path in output.parent.iterdir()] == ["mine.safetensors"]
+    assert load_file(output)["head.fc6.weight"].dtype == torch.float16
+    found = load_checkpoint(output)
+    assert isinstance(found.network, DeepLabVGG16)
+    assert found.notes["steps"] == "6"
+    assert "3 images of cells" in found.notes["data"]
+    assert "seed=3" in found.notes["settings"]
+    assert found.notes["start"] == "random"
+
+
+def test_the_same_seed_gives_the_same_weights(data):
+    for name, seed in (("one", 3), ("two", 3), ("three", 4)):
+        torch.rand(5)
+        list(train(recipe_of(data, seed=seed), data / f"{name}.safetensors"))
+    one, two, three = (load_file(data / f"{name}.safetensors") for name in ("one", "two", "three"))
+    assert same(one, two)
+    assert not same(one, three)
+
+
+def test_training_lowers_the_loss(data):
+    recipe = recipe_of(data, steps=60, batch=2, rate=3e-3, trunk_rate=3e-3, average=0.0, others=0.0)
+    losses = [step.loss for step in train(recipe, data / "mine.safetensors")]
+    assert np.mean(losses[-15:]) < 0.85 * np.mean(losses[:15])
+
+
+def test_an_interrupted_training_goes_on_where_it_was_kept(data):
+    output, partial = data / "mine.safetensors", data / "mine.training.safetensors"
+    steps = train(recipe_of(data), output, keep_every=2)
+    for _ in range(3):
+        next(steps)
+    steps.close()
+    assert not output.exists()
+    kept = load_checkpoint(partial)
+    assert kept.notes["steps"] == "2"
+    assert load_file(partial)["head.fc6.weight"].dtype == torch.float32
+    assert not any(thread.name == "masktrack-samples" for thread in threading.enumerate())
+    rest = train(recipe_of(data), output, keep_every=2)
+    assert next(rest).step == 3
+    assert [step.step for step in rest] == [4, 5, 6]
+    assert load_checkpoint(output).notes["steps"] == "6"
+    assert not partial.exists()
+
+
+def test_a_continued_training_starts_from_the_kept_weights(data):
+    output, partial = data / "mine.safetensors", data / "mine.training.safetensors"
+    network = build_network({"network": "vgg16"})
+    with torch.no_grad():
+        network.state_dict()["head.fc8.bias"].fill_(7.0)
+    save_checkpoint(partial, network, {"steps": "4"})
+    list(train(recipe_of(data, rate=1e-8, trunk_rate=0.0, average=0.0), output))
+    assert load_file(output)["head.fc8.bias"].item() == pytest.approx(7.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("notes", [{"steps": "6"}, {"steps": "100"}, {}, {"steps": "many"}])
+def test_what_another_training_left_is_neither_used_nor_deleted(notes, data):
+    partial = data / "mine.training.safetensors"
+    save_checkpoint(partial, build_network({"network": "vgg16"}), notes)
+    with pytest.raises(CheckpointError, match=r"mine\.training\.safetensors is left from another training"):
+        list(train(recipe_of(data), data / "mine.safetensors"))
+    assert partial.exists()
+
+
+def test_a_checkpoint_of_another_network_is_not_continued(data):
+    partial = data / "mine.training.safetensors"
+    save_checkpoint(partial, build_network({"network": "masknet", "context": 8}), {"steps": "2"})
+    with pytest.raises(CheckpointError, match="another training"):
+        list(train(recipe_of(data), data / "mine.safetensors"))
+
+
+def test_an_unknown_backbone_is_refused_and_the_known_ones_are_named(data):
+    with pytest.raises(ConfigError, match="'alexnet'; choose one of mobilenet, resnet50, vgg16"):
+        list(train(recipe_of(data, backbone="alexnet"), data / "mine.safetensors"))
+
+
+def test_an_image_that_cannot_be_read_ends_the_training_in_words(data):
+    for path in (data / "cells" / "images").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match="cannot be read"):
+        list(train(recipe_of(data), data / "mine.safetensors"))
+    assert not any(thread.name == "masktrack-samples" for thread in threading.enumerate())
+
+
+# Pretrained weights
+
+
+def imagenet_vgg16(path):
+    """Random weights under the public names, as narrow as the network here."""
+    network = build_network({"network": "vgg16"})
+    tensors = {}
+    for name, value in network.trunk.state_dict().items():
+        planes = value[:, :3] if name == "0.weight" else value
+        tensors[f"features.{name}"] = torch.randn(planes.shape) * 0.05
+    for name, shape in (("fc1", (256, 32, 7, 7)), ("fc2", (256, 256, 1, 1))):
+        tensors[f"pre_logits.{name}.weight"] = torch.randn(shape) * 0.05
+        tensors[f"pre_logits.{name}.bias"] = torch.randn(256) * 0.05
+    save_file(tensors, path)
+    return tensors
+
+
+def with_pretrained(data, path, **changes):
+    recipe = recipe_of(data, **changes)
+    return Recipe(config=recipe.config, datasets=recipe.datasets, pretrained=path)
+
+
+def test_the_papers_network_starts_from_imagenet_weights(data):
+    tensors = imagenet_vgg16(data / "imagenet.safetensors")
+    recipe = with_pretrained(data, data / "imagenet.safetensors", rate=1e-8, trunk_rate=0.0, average=0.0)
+    list(train(recipe, data / "mine.safetensors"))
+    state = load_checkpoint(data / "mine.safetensors").network.state_dict()
+    first = tensors["features.0.weight"].half().float()
+    assert torch.equal(state["trunk.0.weight"][:, :3], first)
+    assert torch.equal(
+        state["head.fc6.weight"], tensors["pre_logits.fc1.weight"][::4, :, ::3, ::3].half().float()
+    )
+    assert load_checkpoint(data / "mine.safetensors").notes["start"] == "imagenet.safetensors"
+
+
+def test_a_small_backbone_starts_from_its_published_weights(data):
+    torch.manual_seed(1)
+    trunk = BACKBONES["mobilenet"]()
+    weights = {k: v[:, :3].contiguous() if k == "Conv.weight" else v for k, v in trunk.state_dict().items()}
+    save_file(weights, data / "mobilenet.safetensors")
+    recipe = with_pretrained(
+        data, data / "mobilenet.safetensors", backbone="mobilenet", steps=1, trunk_rate=0.0, average=0.0
+    )
+    list(train(recipe, data / "mine.safetensors"))
+    state = load_checkpoint(data / "mine.safetensors").network.state_dict()
+    assert torch.equal(state["trunk.Conv.weight"][:, :3], weights["Conv.weight"].half().float())
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet", "vgg16"])
+def test_pretrained_weights_that_do_not_fit_are_refused(backbone, data):
+    path = data / "weights.safetensors"
+    for content in ({"unrelated": torch.zeros(2)}, None):
+        if content is None:
+            path.write_bytes(b"damaged")
+        else:
+            save_file(content, path)
+        with pytest.raises(CheckpointError) as caught:
+            list(train(with_pretrained(data, path, backbone=backbone), data / "mine.safetensors"))
+        assert "\n" not in str(caught.value)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors holds no weights"):
+        list(train(with_pretrained(data, path, backbone=backbone), data / "mine.safetensors"))
