@@ -16,3 +16,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_locally)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of the window first: napari looks for leaked windows, which needs a young process."""
+    items.sort(key=lambda item: "widgets" not in item.path.parts)

@@ -521,7 +521,7 @@ class Still:
     """A long lazy movie of one picture."""
 
     def __init__(self, frames):
-        self.shape, self.dtype, self.ndim = (frames, 240, 320, 3), np.dtype(np.uint8), 4
+        self.shape, self.dtype, self.ndim = (frames, 160, 240, 3), np.dtype(np.uint8), 4
 
     def __getitem__(self, key):
         if key[0] % 100 == 0:
@@ -532,10 +532,10 @@ class Still:
 
 
 def peak_memory(frames):
-    mask = np.zeros((240, 320), bool)
+    mask = np.zeros((160, 240), bool)
     mask[10:30, 10:30] = True
     items = [Mask(frames // 4, 1, mask), Mask(frames // 2, 2, np.roll(mask, 30, axis=1))]
-    config = PropagationConfig(crop_size=64, warp=False)
+    config = PropagationConfig(crop_size=64, warp=False, dilation=0)
     results = propagate(Movie(Still(frames), axes="tyxc"), Annotations(items), copy_guidance, config)
     tracemalloc.start()
     try:

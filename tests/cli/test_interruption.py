@@ -24,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 import napari_masktrack.tracker
 
 class Slow:
-    def __init__(self, network): ...
+    def __init__(self, network, **options): ...
     def __call__(self, images, guidance):
         time.sleep(0.5)
         return guidance.astype("float32")
@@ -43,7 +43,7 @@ def stopping(monkeypatch):
         class Stopping:
             calls = 0
 
-            def __init__(self, network):
+            def __init__(self, network, **options):
                 """Take a network, as the real one does."""
 
             def __call__(self, images, guidance):
@@ -140,7 +140,7 @@ def test_while_fine_tuning_nothing_is_written_yet(run, place, snapshot, weights,
 
 @pytest.mark.usefixtures("listening")
 def test_what_a_library_makes_of_an_interruption_is_still_one(run, place, weights, monkeypatch):
-    def interrupted(network):
+    def interrupted(network, **options):
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:

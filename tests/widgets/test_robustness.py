@@ -135,5 +135,5 @@ def test_closing_the_viewer_in_the_middle_ends_the_thread(dock, tracker, qtbot, 
     begin(dock, paint, qtbot)
     job = dock.runner.job
     dock.viewer.close()
-    qtbot.waitUntil(lambda: dock._released)
     assert job.wait(2)
+    qtbot.wait(100)

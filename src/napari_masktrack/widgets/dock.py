@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_masktrack.errors import MaskTrackError
@@ -47,13 +47,11 @@ class MaskTrackDock(QWidget):
 
     def __init__(self, viewer: napari.Viewer, engine: Engine | None = None) -> None:
         super().__init__()
+        self._released = False
         self.setObjectName("MaskTrack")
         # napari hands plugins a proxy, whose layers are other objects at each look.
         viewer = getattr(viewer, "__wrapped__", viewer)
         self.viewer = viewer
-        self._window: QWidget | None = None
-        self._settled = QTimer(self, singleShot=True, interval=0)
-        self._settled.timeout.connect(self._find_window)
         self.preferences = Preferences.read()
         self.workspace = Workspace(viewer, self)
         self.bar = RunBar()
@@ -67,7 +65,6 @@ class MaskTrackDock(QWidget):
         self.sessions = Sessions(self)
         self.commands = Commands(self)
         self.keys = KeyBindings(self)
-        self._released = False
         self._build()
         self._connect()
         self.workspace.set_movie(self.movie.value())
@@ -218,26 +215,15 @@ class MaskTrackDock(QWidget):
         dims = self.viewer.dims.events.current_step
         parts = (self.runner, self.sessions, self.keys, self.commands, self.movie, self.annotate, self.review)
         ends = [part.release for part in parts]
-        for end in (*ends, lambda: dims.disconnect(self._follow_frame), self.workspace.release):
+        ends += [lambda: dims.disconnect(self._follow_frame), self.workspace.release]
+        for end in ends:
             with suppress(RuntimeError):  # parts may be gone already when the whole window goes
                 end()
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice that napari takes the dock down, and in which window it is."""
+        """Notice that napari takes the dock down; a whole window only hides its parts before it goes."""
         if event is not None and event.type() in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
             self.release()
-        elif event is not None and event.type() in (QEvent.Type.ParentChange, QEvent.Type.Show):
-            self._settled.start()
+        elif event is not None and event.type() == QEvent.Type.Hide and not self._released:
+            self.attempt(self.sessions.flush)
         return bool(super().event(event))
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802  Qt's name
-        """Notice that the whole window goes: its parts are then deleted without a word."""
-        if event is not None and watched is self._window and event.type() == QEvent.Type.DeferredDelete:
-            self.release()
-        return False
-
-    def _find_window(self) -> None:
-        window = self.window()
-        if window is not self._window and window is not self and window is not None:
-            self._window = window
-            window.installEventFilter(self)

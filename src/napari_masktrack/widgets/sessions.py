@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,9 @@ class Sessions(QObject):
         self._slices = Slices(self)
         self._slices.failed.connect(dock.complain)
         self._beginning: Job | None = None
+        self._opened: list[Session] = []
+        self._watched: list[Layer] = []
+        dock.destroyed.connect(partial(_close_all, self._opened))
         self._timer = QTimer(self, interval=TICK)
         self._timer.timeout.connect(self._tick)
 
@@ -132,8 +136,20 @@ class Sessions(QObject):
                 link.close()
         finally:
             if session is not None:
+                self._opened.clear()
                 session.close()
         self.dock.save.set_where("Nothing is saved yet.")
+
+    def flush(self) -> None:
+        """Save everything now, if there is a session.
+
+        Raises
+        ------
+        MaskTrackError
+            Something could not be saved.
+        """
+        if self.link is not None:
+            self.link.flush()
 
     def release(self) -> None:
         """Save and close; the dock is closing."""
@@ -285,8 +301,9 @@ class Sessions(QObject):
     def _begin(self, session: Session, *, saved: bool) -> None:
         view = self.workspace.require_movie()
         self.workspace.session = session
+        self._opened[:] = [session]
         self.link = SessionLink(session, view, dims=self.dock.viewer.dims)
-        self._watched: list[Layer] = []
+        self._watched.clear()
         self._watch(saved=saved)
         if self.workspace.result is not None and saved is False:
             self.workspace.result.session = None  # until `save_to` has written what there is
@@ -337,6 +354,13 @@ class Sessions(QObject):
         if session is not None:
             how = "Saved as you work" if self.dock.preferences.autosave else "Saved when you press the button"
             self.dock.save.set_where(f"{how}, in {session.folder}")
+
+
+def _close_all(sessions: list[Session], *_: object) -> None:
+    """Free the folders of a dock that was deleted without a word."""
+    for session in sessions:
+        session.close()
+    sessions.clear()
 
 
 def free_folder(parent: Path, movie: str) -> Path:
