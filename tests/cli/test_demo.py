@@ -95,13 +95,14 @@ def test_bad_input_is_refused_before_any_work(run, tmp_path, monkeypatch, line, 
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "mine.txt", "taken"]
 
 
-def test_the_viewer_is_opened_on_the_results(run, monkeypatch, weights):
+def test_the_viewer_is_opened_on_the_movie_and_the_painted_frame(run, monkeypatch):
     shown = []
     window = ModuleType(demo.VIEWER)
     window.open_demo = shown.append
     monkeypatch.setitem(sys.modules, demo.VIEWER, window)
-    assert run("demo --viewer --finetune off --model {weights} --output here", weights=weights).code == 0
+    assert run("demo --viewer --output here").code == 0
     assert [path.name for path in shown] == ["here"]
+    assert sorted(path.name for path in shown[0].iterdir()) == ["annotations", "movie.tif"]
 
 
 def test_a_failure_tells_where_the_finished_files_are(run, tmp_path, weights, monkeypatch):

@@ -119,6 +119,6 @@ def test_crops_shrink_when_there_are_many_objects():
     assert sizes[:2] == [320, 320]
     assert sizes == sorted(sizes, reverse=True)
     assert all(size % 32 == 0 for size in sizes)
-    assert min(sizes) >= 128
+    assert min(sizes) >= 160
     assert 20 * crop_size(config, 20) ** 2 <= 6 * 320**2
     assert crop_size(PropagationConfig(crop_size=64), 500) == 64, "never larger than asked for"

@@ -82,7 +82,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--output", metavar="DIR", type=Path, help="new folder for the results (default: masktrack-demo)"
     )
-    parser.add_argument("--viewer", action="store_true", help="show the results in napari")
+    parser.add_argument(
+        "--viewer",
+        action="store_true",
+        help="open napari with the movie and the painted frame, ready for the button",
+    )
     parser.add_argument(
         "--finetune", choices=tuple(FINETUNE), default="quick",
         help="adapt the network to the painted frame first (default: quick)",
@@ -106,6 +110,11 @@ def run(options: Namespace, terminal: Terminal) -> None:
     """
     show = _viewer() if options.viewer else None
     folder = _folder(options.output)
+    if show is not None:
+        _prepare(folder)
+        terminal.say(f"In {shown(folder)}: movie.tif, annotations; press the button in the window.")
+        show(folder)
+        return
     clock = Clock()
     try:
         scores = _work(options, folder, clock, terminal)
@@ -117,8 +126,6 @@ def run(options: Namespace, terminal: Terminal) -> None:
         terminal.say(line)
     terminal.say(f"Seconds: {clock}")
     terminal.say(f"In {shown(folder)}: movie.tif, annotations, masks, overlay.png, metrics.csv")
-    if show is not None:
-        show(folder)
 
 
 def _work(options: Namespace, folder: Path, clock: Clock, terminal: Terminal) -> list[Score]:
@@ -150,6 +157,13 @@ def _work(options: Namespace, folder: Path, clock: Clock, terminal: Terminal) ->
         _save_scores(scores, folder)
         _save_overlay(sink.results, movie, folder)
     return scores
+
+
+def _prepare(folder: Path) -> None:
+    """Write the movie and its painted frame; the rest is done in the window."""
+    from napari_masktrack.core.synthetic import synthetic_movie
+
+    _save_movie(synthetic_movie(), folder)
 
 
 def _save_movie(truth: "SyntheticMovie", folder: Path) -> "tuple[Movie, Annotations]":
@@ -225,7 +239,7 @@ def _folder(wanted: Path | None) -> Path:
 
 
 def _viewer() -> Callable[[Path], None]:
-    """Return what opens the results in napari.
+    """Return what opens the movie in napari.
 
     The window is on the same floor as this module, so it is found by name: it offers `open_demo(folder)`.
     """

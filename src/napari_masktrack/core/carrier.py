@@ -39,7 +39,8 @@ FLOW_SIDE = 320
 _REFERENCE = 320
 """Side of the crop for which the settings in crop pixels are meant."""
 _STEP = 32
-_SMALLEST_CROP = 128
+_SMALLEST_CROP = 160
+"""The network was trained on crops from this size on; on smaller ones it fails."""
 _CERTAIN = 2.0
 """More than any probability: what the user painted wins."""
 
@@ -207,7 +208,7 @@ class Carrier:
         if found is None:
             return Piece(leg.label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), LOST, leg.anchor)
         region, confidence = found
-        return Piece(leg.label, region.mask * np.float32(confidence), region.box, confidence, leg.anchor)
+        return Piece(leg.label, region.mask.astype(np.float32), region.box, confidence, leg.anchor)
 
     def _in_sight(self, leg: Leg, look: _Look, owned: Mapping[int, Region]) -> Piece:
         """Return an object that was in sight, without the parts that are too far from where it was."""
