@@ -106,15 +106,16 @@ def _propagate(
         for ascending in (True, False):
             carrier = Carrier(movie, annotations, segment, config)
             for frame, active in itinerary(legs, ascending=ascending):
-                pieces = carrier.carry(frame, active)
+                before = [] if ascending else waiting.take(frame)
+                pieces = carrier.carry(frame, active, before)
                 pieces = [p for p, leg in zip(pieces, active, strict=True) if leg.covers(frame)]
-                if frame not in wanted or not pieces:
+                if frame not in wanted or not (pieces or before):
                     continue
                 if ascending and unfinished[frame]:
                     waiting.put(frame, pieces)
                     continue
                 given[frame] = 1
-                yield finish(frame, waiting.take(frame) + pieces)
+                yield finish(frame, before + pieces)
         for frame in wanted:
             if not given[frame]:
                 yield finish(frame, waiting.take(frame))

@@ -97,36 +97,42 @@ class Carrier:
         self.tracks: dict[int, Track] = {}
         self._before: Image | None = None
 
-    def carry(self, frame: int, legs: Sequence[Leg]) -> list[Piece]:
-        """Return the pieces of a frame, one per leg; frames must come in the order of the legs."""
+    def carry(self, frame: int, legs: Sequence[Leg], rivals: Sequence[Piece] = ()) -> list[Piece]:
+        """Return the pieces of a frame, one per leg; frames must come in the order of the legs.
+
+        Parameters
+        ----------
+        frame : int
+        legs : sequence of Leg
+        rivals : sequence of Piece
+            Other objects on this frame that were carried there before; they compete for the pixels.
+        """
         image = self.movie.image(frame)
         starting = [leg for leg in legs if leg.anchor == frame]
         going = [leg for leg in legs if leg.anchor != frame]
         pieces = {leg.label: self._start(frame, leg.label, image) for leg in starting}
-        pieces.update(self._step(image, going, len(legs)))
-        labels = self._settle(pieces)
+        pieces.update(self._step(image, going, [*pieces.values(), *rivals], len(legs)))
+        labels = self._settle(pieces, rivals)
         for leg in going:
             self._remember(leg.label, pieces[leg.label], labels)
         self.tracks = {leg.label: self.tracks[leg.label] for leg in legs}
         self._before = image
         return [pieces[leg.label] for leg in legs]
 
-    def _settle(self, pieces: dict[int, Piece]) -> Labels:
+    def _settle(self, pieces: dict[int, Piece], rivals: Sequence[Piece]) -> Labels:
         """Let the objects compete for the pixels; stray parts that a rival claims go to the rival."""
-        labels = self._merge(pieces)
-        if len(pieces) == 1:
+        labels = self._merge([*pieces.values(), *rivals])
+        if len(pieces) + len(rivals) == 1:
             return labels
-        claims = {
-            label: (label, piece.values, piece.box) for label, piece in pieces.items() if piece.values.size
-        }
-        for label, claim in claims.items():
-            rivals = [other for key, other in claims.items() if key != label]
-            values = give_up_strays(claim, labels, rivals, threshold=self.config.threshold)
+        claims = {p.label: (p.label, p.values, p.box) for p in (*rivals, *pieces.values()) if p.values.size}
+        for label in pieces.keys() & claims.keys():
+            others = [other for key, other in claims.items() if key != label]
+            values = give_up_strays(claims[label], labels, others, threshold=self.config.threshold)
             pieces[label] = replace(pieces[label], values=values)
-        return self._merge(pieces)
+        return self._merge([*pieces.values(), *rivals])
 
-    def _merge(self, pieces: Mapping[int, Piece]) -> Labels:
-        claims = [(piece.label, piece.values, piece.box) for piece in pieces.values()]
+    def _merge(self, pieces: Sequence[Piece]) -> Labels:
+        claims = [(piece.label, piece.values, piece.box) for piece in pieces]
         return merge(claims, self.movie.shape, background=self.config.threshold)
 
     def _start(self, frame: int, label: int, image: Image) -> Piece:
@@ -141,8 +147,10 @@ class Carrier:
             return Piece(label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), confidence, frame)
         return Piece(label, region.mask.astype(np.float32) * _CERTAIN, region.box, confidence, frame)
 
-    def _step(self, image: Image, legs: Sequence[Leg], count: int) -> dict[int, Piece]:
-        """Ask the network where the objects of these legs have gone."""
+    def _step(
+        self, image: Image, legs: Sequence[Leg], others: Sequence[Piece], count: int
+    ) -> dict[int, Piece]:
+        """Ask the network where the objects of these legs have gone; the others are where they are."""
         if not legs:
             return {}
         size = crop_size(self.config, count)
@@ -161,7 +169,8 @@ class Carrier:
         }
         for leg in legs:
             if leg.label not in owned:
-                pieces[leg.label] = self._out_of_sight(leg, looks[leg.label], image, taken=pieces.values())
+                taken = (*others, *pieces.values())
+                pieces[leg.label] = self._out_of_sight(leg, looks[leg.label], image, taken=taken)
         return pieces
 
     def _moved(self, track: Track, image: Image) -> Track:

@@ -94,9 +94,11 @@ def bend(mask: BoolImage, rng: np.random.Generator, *, points: int = 5, amount: 
     if len(outline) < 3 or amount <= 0:
         return mask.copy()
     chosen = outline[rng.choice(len(outline), size=min(points, len(outline)), replace=False)]
-    shifts = rng.uniform(-amount, amount, chosen.shape) * (height, width)
+    largest = np.array((amount * height, amount * width), np.float32)
+    shifts = rng.uniform(-1, 1, chosen.shape) * largest
     field = _spline_field(chosen + shifts, -shifts, (mask.shape[0], mask.shape[1]))
-    return displace(mask, field)
+    # far from its points, or where two of them lie close together, a spline may swing out widely
+    return displace(mask, np.clip(field, -largest, largest))
 
 
 def displace(mask: BoolImage, field: Field) -> BoolImage:

@@ -73,7 +73,7 @@ class SampleConfig:
     """
 
     size: int = 256
-    margin: tuple[float, float] = (1.3, 2.1)
+    margin: tuple[float, float] = (1.3, 2.5)
     turn: float = 0.2
     empty: float = 0.03
     box: float = 0.1

@@ -70,14 +70,16 @@ def tone_curve(rng: np.random.Generator, *, strength: float = 1.0) -> npt.NDArra
 
 
 def relight(images: Sequence[Image], rng: np.random.Generator) -> list[Image]:
-    """Return images of one clip in a common new light, with blur and noise drawn for each."""
+    """Return images of one clip in a common new light, with shade, blur and noise drawn for each."""
     curve = tone_curve(rng)
     grey, inverted = rng.random() < 0.15, rng.random() < 0.06
     tint = rng.uniform(0.85, 1.15, 3) if rng.random() < 0.3 else None
-    blurred, noisy = rng.random() < 0.3, rng.random() < 0.3
+    blurred, noisy, shaded = rng.random() < 0.3, rng.random() < 0.3, rng.random() < 0.2
     result = []
     for image in images:
         image = curve[image]
+        if shaded:
+            image = shade(image, rng)
         if grey:
             image = np.repeat((image @ _GREY)[..., None], 3, axis=-1).astype(np.uint8)
         if tint is not None:
@@ -90,6 +92,15 @@ def relight(images: Sequence[Image], rng: np.random.Generator) -> list[Image]:
             image = add_noise(image, rng)
         result.append(np.ascontiguousarray(image))
     return result
+
+
+def shade(image: Image, rng: np.random.Generator) -> Image:
+    """Return the image in uneven light: parts of it, and of the object, are much darker than others."""
+    size = (int(rng.integers(2, 5)), int(rng.integers(2, 5)))
+    light = np.exp(rng.uniform(-1.5, 0.0, size)).astype(np.float32)
+    height, width = image.shape[:2]
+    light = cv2().resize(light, (width, height), interpolation=cv2().INTER_CUBIC)
+    return np.asarray((image * np.clip(light, 0.1, 1.0)[..., None]).astype(np.uint8))
 
 
 def blur(image: Image, rng: np.random.Generator) -> Image:
@@ -112,7 +123,7 @@ def add_noise(image: Image, rng: np.random.Generator) -> Image:
     planes = 3 if rng.random() < 0.5 else 1
     coarse = int(rng.choice([1, 1, 2]))
     noise = rng.standard_normal((-(-height // coarse), -(-width // coarse), planes), np.float32)
-    noise *= np.float32(rng.uniform(2, 18))
+    noise *= np.float32(rng.uniform(2, 18) if rng.random() < 0.75 else rng.uniform(18, 45))
     if coarse > 1:
         noise = cv2().resize(noise, (width, height)).reshape(height, width, planes)
     return np.asarray(np.clip(image + noise, 0, 255).astype(np.uint8))
