@@ -11,6 +11,8 @@ COMMANDS = {
     "video": "J, F and seconds on annotated sequences, by fine-tuning mode",
     "speed": "seconds per frame for one and for many objects, seconds of fine-tuning",
     "memory": "peak memory of a long movie against a short one",
+    "variants": "the paper's variants and baselines side by side",
+    "window": "the longest pauses of the window while it works",
     "static": "weights compared on still images: J from deformed masks, size, multiply-adds, seconds",
     "confidence": "how far the reported confidence can be trusted, from the results of `video`",
     "curve": "J against crop size and against fine-tuning steps",

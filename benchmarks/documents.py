@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from napari_masktrack.errors import InputError
+from napari_masktrack.evaluation.markdown import NOTHING, decimals, percent, table
+
+__all__ = ["DOCUMENT", "NOTHING", "ROOT", "decimals", "insert", "mean", "percent", "table", "write_whole"]
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-NOTHING = "-"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table: the first column to the left, the others to the right."""
-    ruler = ["---", *("---:" for _ in header[1:])]
-    return [f"| {' | '.join(cells)} |" for cells in (header, ruler, *rows)]
 
 
 def insert(document: Path, name: str, text: str) -> bool:
@@ -49,16 +45,6 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".part")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
-
-
-def percent(value: float | None) -> str:
-    """Write a share as per cent with one decimal."""
-    return NOTHING if value is None else f"{100 * value:.1f}"
-
-
-def decimals(value: float | None, digits: int = 1) -> str:
-    """Write a number with so many decimals."""
-    return NOTHING if value is None else f"{value:.{digits}f}"
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from benchmarks.cache import Cache, Entry
 from benchmarks.origin import Origin, short_name
-from benchmarks.sequences import BenchmarkSequence, OpenSequence
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.metrics import METRICS, statistics
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import InputError
+from napari_masktrack.evaluation.problems import OpenProblem, Problem
 from napari_masktrack.propagation import FrameResult
 from napari_masktrack.tracker import Tracker
 
@@ -29,7 +29,7 @@ class Job:
 
     Attributes
     ----------
-    sequence : BenchmarkSequence
+    sequence : Problem
     mode : str
         Heading of the result: 'copy', 'off', 'quick', 'full' or another.
     finetune : FinetuneConfig or None
@@ -41,7 +41,7 @@ class Job:
     device : str
     """
 
-    sequence: BenchmarkSequence
+    sequence: Problem
     mode: str
     finetune: FinetuneConfig | None = None
     propagation: PropagationConfig = field(default_factory=PropagationConfig)
@@ -99,20 +99,20 @@ def measure(job: Job) -> Entry:
     else:
         tracker = Tracker(job.model, device=job.device)
         finetuning = finetune(tracker, movie, given, job.finetune)
-        results = tracker.propagate(movie, given, job.propagation, frames=range(opened.frames))
+        results = tracker.propagate(movie, given, job.propagation, frames=opened.frames)
     for result, spent in timed(results):
         seconds += spent
         scores.add(result)
     return {
         "sequence": job.sequence.name,
-        "limit": job.sequence.limit,
+        "limit": job.sequence.limit or None,
         "mode": job.mode,
         "model": short_name(job.model),
         "sha256": job.sha256,
         "settings": job.settings,
         "device": job.device,
         **scores.summary(),
-        "seconds_per_frame": None if job.mode == COPY else round(seconds / max(1, opened.frames - 1), 4),
+        "seconds_per_frame": None if job.mode == COPY else round(seconds / max(1, len(opened.frames) - 1), 4),
         "finetuning": finetuning,
     }
 
@@ -139,17 +139,17 @@ def timed(items: Iterator[T]) -> Iterator[tuple[T, float]]:
         yield item, time.perf_counter() - start
 
 
-def copies(opened: OpenSequence) -> Iterator[FrameResult]:
+def copies(opened: OpenProblem) -> Iterator[FrameResult]:
     """Yield the first frame's masks for every frame."""
     labels = opened.annotations.label_image(0, opened.movie.shape)
-    for frame in range(opened.frames):
+    for frame in opened.frames:
         yield FrameResult(frame, labels, {}, dict.fromkeys(opened.annotations.labels, 0))
 
 
 class Scores:
     """J, F and confidence per object and frame, where the sequence's rules say that they count."""
 
-    def __init__(self, opened: OpenSequence) -> None:
+    def __init__(self, opened: OpenProblem) -> None:
         self.opened = opened
         columns = ("frames", *METRICS, "confidence")
         self.objects: dict[int, dict[str, list[Any]]] = {
@@ -178,8 +178,8 @@ class Scores:
         """
         judged = {label: columns for label, columns in self.objects.items() if columns["frames"]}
         if not judged:
-            name = self.opened.sequence.name
-            raise InputError(f"No frame of {name} counts within {self.opened.frames}; take more frames.")
+            name = self.opened.problem.name
+            raise InputError(f"No frame of {name} counts within {len(self.opened.frames)}; take more frames.")
         means = {
             name: {
                 each: round(sum(getattr(s, each) for s in series) / len(series), _DIGITS)

@@ -116,7 +116,7 @@ def _real(data: Path, wanted: Sequence[str], frames: int) -> Iterator[Course]:
     for sequence in find_sequences(data, wanted, frames=frames):
         opened = sequence.open()
         size = f"{opened.movie.shape[1]}x{opened.movie.shape[0]}"
-        yield Course(f"{sequence.title} {size}", opened.movie, opened.annotations, opened.frames)
+        yield Course(f"{sequence.title} {size}", opened.movie, opened.annotations, len(opened.frames))
 
 
 def _row(title: str, values: Sequence[float], limit: float | None, digits: int) -> list[str]:

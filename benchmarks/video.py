@@ -9,8 +9,9 @@ from benchmarks.documents import NOTHING, decimals, mean, percent, table
 from benchmarks.measure import COPY, Job, run_job
 from benchmarks.options import add_common, add_device, names, publish
 from benchmarks.origin import Origin, footer, short_name, use_threads, weights_hash
-from benchmarks.sequences import DAVIS, BenchmarkSequence, find_sequences
+from benchmarks.sequences import DAVIS, find_sequences
 from napari_masktrack.config import FINETUNE
+from napari_masktrack.evaluation.problems import Problem
 from napari_masktrack.tracker import finetune_config
 
 MODES = tuple(FINETUNE)
@@ -54,7 +55,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def collect(
-    sequences: Sequence[BenchmarkSequence], model: str, sha256: str, *, cache: Cache, device: str = "cpu"
+    sequences: Sequence[Problem], model: str, sha256: str, *, cache: Cache, device: str = "cpu"
 ) -> Results:
     """Return what the cache holds for a model with today's settings, in the order of the sequences."""
     jobs = [
@@ -114,7 +115,7 @@ def _mean_of(
     return mean(known) if len(known) == len(entries) else None
 
 
-def _job(sequence: BenchmarkSequence, mode: str, model: str, sha256: str, device: str) -> Job:
+def _job(sequence: Problem, mode: str, model: str, sha256: str, device: str) -> Job:
     return Job(
         sequence=sequence, mode=mode, finetune=finetune_config(mode), model=model, sha256=sha256,
         device=device,

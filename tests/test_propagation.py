@@ -10,6 +10,7 @@ import pytest
 
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Absent, Annotations, Box, Mask, Polygon, Scribble
+from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError, MovieError
@@ -531,12 +532,15 @@ class Still:
         return image
 
 
-def peak_memory(frames):
+def peak_memory(frames, *, sharpen=False, both_sides=False):
     mask = np.zeros((160, 240), bool)
     mask[10:30, 10:30] = True
     items = [Mask(frames // 4, 1, mask), Mask(frames // 2, 2, np.roll(mask, 30, axis=1))]
-    config = PropagationConfig(crop_size=64, warp=False, dilation=0)
-    results = propagate(Movie(Still(frames), axes="tyxc"), Annotations(items), copy_guidance, config)
+    if both_sides:
+        items.append(Mask(frames - 5, 1, mask))
+    config = PropagationConfig(crop_size=64, warp=False, dilation=0, crf=sharpen, both_sides=both_sides)
+    movie, quick = Movie(Still(frames), axes="tyxc"), CrfConfig(iterations=1, distance=1)
+    results = propagate(movie, Annotations(items), copy_guidance, config, crf=quick)
     tracemalloc.start()
     try:
         for _ in results:
@@ -552,7 +556,214 @@ def test_memory_does_not_grow_with_the_movie():
     assert long < 1.05 * short
 
 
+def test_memory_does_not_grow_when_frames_wait_for_the_next_one_and_for_the_other_side():
+    peak_memory(10, both_sides=True, sharpen=True)
+    short, long = (peak_memory(frames, both_sides=True, sharpen=True) for frames in (40, 200))
+    assert long < 1.05 * short
+
+
 def test_pieces_of_a_frame_are_merged_by_probability():
     assert not merge_pieces([], SHAPE, background=0.5).any()
     assert mean_confidence({}) == 1
     assert mean_confidence({1: 0.5, 2: 1.0}) == 0.75
+
+
+def test_results_with_the_same_content_are_told_apart_without_comparing_pixels():
+    movie, squares = movie_of({1: going_right(20)}, frames=1)
+    one, other = (run(movie, painted(squares, 0))[0] for _ in range(2))
+    assert one == one
+    assert one != other
+
+
+def test_probabilities_come_when_they_are_asked_for():
+    movie, squares = movie_of({1: going_right(8), 2: going_right(40)}, frames=4)
+    items = painted(squares, 0)
+    assert run(movie, items)[2].probability is None
+    for frame, result in run(movie, items, probability=True).items():
+        inside = result.probability[squares.truth(frame) > 0]
+        assert (result.probability.dtype, result.probability.shape) == (np.uint8, SHAPE)
+        assert np.median(inside) == (255 if frame == 0 else round(0.95 * 255))
+        assert result.probability[:2].max() < 128
+
+
+# The CRF
+
+
+class Ragged:
+    """Sees the true mask, unsure and with wrong pixels in it and around it; keeps what it was asked."""
+
+    def __init__(self):
+        self.guidance = []
+
+    def __call__(self, images, guidance):
+        self.guidance.append(guidance)
+        rng = np.random.default_rng(len(self.guidance))
+        noise = np.kron(rng.normal(0, 0.3, (len(images), 24, 24)), np.ones((1, 4, 4)))
+        right = ByColour()(images, guidance) > 0.5
+        return np.clip(0.5 + np.where(right, 0.2, -0.2) + noise, 0.02, 0.98).astype(np.float32)
+
+
+SHARP = PropagationConfig(crop_size=96, crf=True)
+
+
+def mean_similarity(squares, results, label=1):
+    return np.mean([similarity(squares, result, label) for result in results.values()])
+
+
+@pytest.mark.parametrize("anchors", [(0,), (9,), (4,), (1, 8)])
+def test_the_crf_moves_ragged_masks_to_the_edges_and_leaves_annotated_frames_alone(anchors):
+    movie, squares = movie_of({1: going_right(20)}, frames=10)
+    items = [item for frame in anchors for item in painted(squares, frame)]
+    rough, sharp = run(movie, items, Ragged()), run(movie, items, Ragged(), SHARP)
+    assert sorted(sharp) == list(range(10))
+    assert mean_similarity(squares, rough) < 0.85
+    assert mean_similarity(squares, sharp) > mean_similarity(squares, rough) + 0.08
+    for frame in anchors:
+        assert np.array_equal(sharp[frame].labels, squares.truth(frame))
+        assert sharp[frame].confidence == {1: 1.0}
+    assert [sharp[frame].source for frame in range(10)] == [rough[frame].source for frame in range(10)]
+
+
+def test_the_crf_changes_what_comes_out_but_not_what_guides_the_next_frame():
+    movie, squares = movie_of({1: going_right(8), 2: going_right(40)}, frames=8)
+    items = painted(squares, 1, 1) + painted(squares, 6, 2)
+    rough, sharp = Ragged(), Ragged()
+    run(movie, items, rough)
+    run(movie, items, sharp, SHARP)
+    assert len(rough.guidance) == len(sharp.guidance)
+    assert all(np.array_equal(a, b) for a, b in zip(rough.guidance, sharp.guidance, strict=True))
+
+
+def test_each_frame_is_sharpened_with_the_one_before_and_the_one_after(monkeypatch):
+    movie, squares = movie_of({1: going_right(20)}, frames=6)
+    windows = []
+
+    def spy(images, patches, middle, config):
+        assert len(images) == len(patches)
+        windows.append((len(images), middle))
+        return patches[middle]
+
+    monkeypatch.setattr("napari_masktrack.core.passes.sharpen", spy)
+    results = propagate(movie, Annotations(painted(squares, 2)), ByColour(), SHARP)
+    assert [result.frame for result in results] == [2, 3, 4, 5, 1, 0]
+    assert windows == [(2, 0), (3, 1), (3, 1), (2, 1), (3, 1), (2, 0)]
+
+
+def test_the_settings_of_the_crf_can_be_given():
+    movie, squares = movie_of({1: going_right(20)}, frames=3)
+    items = painted(squares, 0)
+    without = CrfConfig(appearance=0, smoothness=0)
+    rough, same = run(movie, items, Ragged()), run(movie, items, Ragged(), SHARP, crf=without)
+    assert all(np.array_equal(rough[frame].labels, same[frame].labels) for frame in range(3))
+
+
+def test_an_object_that_the_crf_would_wipe_out_keeps_its_mask():
+    movie, squares = movie_of({1: lambda frame: (20, 40)}, frames=3)
+    speck = np.zeros(SHAPE, bool)
+    speck[45:48, 70:73] = True
+    items = [*painted(squares, 0), Mask(0, 2, speck)]
+
+    def unsure(images, guidance):
+        return np.where(guidance, np.float32(0.55), np.float32(0.3))
+
+    rough, sharp = run(movie, items, unsure), run(movie, items, unsure, SHARP)
+    assert (rough[1].labels == 2).any()
+    assert (sharp[1].labels == 2).any()
+
+
+def test_lost_objects_and_a_range_of_frames_are_no_trouble_for_the_crf():
+    movie, squares = movie_of({1: hidden_between(4, 6, going_right(8)), 2: going_right(40)})
+    results = run(movie, painted(squares, 2), config=SHARP, frames=range(3, 10))
+    assert sorted(results) == list(range(3, 10))
+    for frame, result in results.items():
+        assert (result.labels == 1).any() == (not 4 <= frame <= 6)
+        assert similarity(squares, result, 2) > 0.85
+
+
+def test_a_movie_of_one_frame_is_not_sharpened():
+    movie, squares = movie_of({1: going_right(20)}, frames=1)
+    assert np.array_equal(run(movie, painted(squares, 0), config=SHARP)[0].labels, squares.truth(0))
+
+
+def test_closing_early_gives_what_is_finished_and_cleans_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    movie, squares = movie_of({1: going_right(8), 2: going_right(40)})
+    items = painted(squares, 1, 1) + painted(squares, 10, 1) + painted(squares, 8, 2)
+    config = PropagationConfig(crop_size=96, crf=True, both_sides=True)
+    segment = ByColour()
+    results = propagate(movie, Annotations(items), segment, config)
+    first = next(results)
+    assert (first.labels == 1).any()
+    assert len(list(Path(tmp_path).glob("*/*"))) > 0
+    calls = len(segment.batches)
+    results.close()
+    assert len(segment.batches) == calls
+    assert list(Path(tmp_path).iterdir()) == []
+
+
+# From both sides
+
+
+BOTH = PropagationConfig(crop_size=96, both_sides=True)
+
+
+def test_frames_between_two_annotated_ones_say_how_well_both_sides_agree():
+    movie, squares = movie_of({1: going_right(8), 2: going_right(40)}, frames=14)
+    items = painted(squares, 2, 1) + painted(squares, 11, 1) + painted(squares, 5, 2)
+    results = run(movie, items, config=BOTH)
+    for frame, result in results.items():
+        assert set(result.agreement) == ({1} if 2 < frame < 11 and frame != 5 else set())
+        assert all(value > 0.9 for value in result.agreement.values())
+
+
+def test_masks_that_were_carried_wrongly_disagree():
+    movie, squares = movie_of({1: going_right(20, step=4)}, frames=11)
+    config = PropagationConfig(crop_size=96, both_sides=True, warp=False)
+    results = run(movie, painted(squares, 0) + painted(squares, 10), copy_guidance, config)
+    assert set(results[5].agreement) == {1}
+    assert all(results[frame].agreement[1] < 0.3 for frame in range(1, 10))
+
+
+def test_an_object_lost_from_both_sides_agrees_and_one_lost_from_one_side_does_not():
+    movie, squares = movie_of({1: going_right(20)}, frames=8)
+    items = painted(squares, 0) + painted(squares, 7)
+    assert set(run(movie, items, nothing, BOTH)[3].agreement.values()) == {1.0}
+    absent = [*painted(squares, 0), Absent(7, 1)]
+    lost_behind = run(movie, absent, lambda i, g: np.where(g.any(), copy_guidance(i, g), nothing(i, g)), BOTH)
+    assert set(lost_behind[3].agreement.values()) == {0.0}
+
+
+@pytest.mark.parametrize("frames", [range(14), range(3, 9), range(9, 10), range(12, 14)])
+@pytest.mark.parametrize("crf", [False, True])
+def test_comparing_both_sides_changes_no_mask(frames, crf):
+    paths = {
+        1: lambda f: (22, 4 + 4 * f),
+        2: lambda f: (28, 70 - 4 * f),
+        3: hidden_between(4, 6, going_right(44)),
+    }
+    movie, squares = movie_of(paths, frames=14)
+    items = [
+        i
+        for label, at in ((1, 1), (1, 6), (1, 12), (2, 0), (2, 13), (3, 3))
+        for i in painted(squares, at, label)
+    ]
+    once = PropagationConfig(crop_size=96, crf=crf, fill_annotated=True)
+    twice = PropagationConfig(crop_size=96, crf=crf, fill_annotated=True, both_sides=True)
+    quick = CrfConfig(iterations=2, distance=2)
+    near, both = (run(movie, items, config=c, frames=frames, crf=quick) for c in (once, twice))
+    assert sorted(near) == sorted(both) == list(frames)
+    for frame in frames:
+        assert np.array_equal(near[frame].labels, both[frame].labels)
+        assert near[frame].confidence == both[frame].confidence
+        assert near[frame].source == both[frame].source
+        assert near[frame].agreement == {}
+        spans = {1: 1 < frame < 12 and frame != 6, 2: 0 < frame < 13}
+        assert set(both[frame].agreement) == {label for label, inside in spans.items() if inside}
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+def test_one_direction_has_nothing_to_compare(direction):
+    movie, squares = movie_of({1: going_right(20)}, frames=8)
+    config = PropagationConfig(crop_size=96, both_sides=True, direction=direction)
+    results = run(movie, painted(squares, 0) + painted(squares, 7), config=config)
+    assert all(result.agreement == {} for result in results.values())

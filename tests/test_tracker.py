@@ -7,6 +7,7 @@ import torch
 from napari_masktrack import __version__
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations, Box, Mask
+from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
 from napari_masktrack.errors import AnnotationError, CheckpointError, ConfigError, DeviceError, WorkError
@@ -52,6 +53,101 @@ def test_propagating_changes_no_weights(tracker):
     list(tracker.propagate(MOVIE, TRUTH, SMALL))
     assert all(torch.equal(v, before[k]) for k, v in state_of(tracker).items())
     assert tracker.steps == 0
+
+
+def test_it_goes_back_to_the_loaded_weights(tracker):
+    before = state_of(tracker)
+    list(tracker.finetune(MOVIE, TRUTH, QUICK))
+    list(tracker.finetune(MOVIE, TRUTH, QUICK, stream="motion"))
+    tracker.crf = CrfConfig(appearance=1)
+    tracker.reset()
+    assert all(torch.equal(v, before[k]) for k, v in state_of(tracker).items())
+    assert (tracker.steps, tracker.motion, tracker.crf) == (0, None, CrfConfig())
+    assert "motion_finetuning_steps" not in tracker.description()
+
+
+class Seen:
+    """Keeps what a network is shown, instead of computing."""
+
+    def __init__(self, score):
+        self.score, self.planes = score, []
+
+    def __call__(self, x):
+        self.planes.append(x[:, :3].clone())
+        return torch.full_like(x[:, :1], self.score)
+
+
+FLOW = PropagationConfig(crop_size=64, flow=True, flip=False)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_with_flow_the_network_sees_image_and_motion(dtype, tracker, monkeypatch):
+    made = synthetic_movie(SyntheticConfig(frames=3, shape=(96, 128), objects=1, dtype=dtype))
+    seen = Seen(3.0)
+    monkeypatch.setattr(tracker.network, "forward", seen)
+    given = Annotations.from_labels({1: made.labels[1]})
+    results = {r.frame: r for r in tracker.propagate(Movie(made.images), given, FLOW)}
+    assert sorted(results) == [0, 1, 2]
+    assert np.array_equal(results[1].labels, made.labels[1])
+    assert len(seen.planes) == 4, "two frames, both streams"
+    for image, motion in (seen.planes[:2], seen.planes[2:]):
+        assert torch.equal(motion[:, 0], motion[:, 1])
+        assert not torch.equal(image, motion)
+        assert motion.max() > 0.5, "something moves"
+
+
+def test_with_flow_a_movie_of_one_frame_comes_back(tracker):
+    (result,) = tracker.propagate(
+        Movie(SYNTHETIC.images[1:2]), Annotations.from_labels({0: SYNTHETIC.labels[1]}), FLOW
+    )
+    assert np.array_equal(result.labels, SYNTHETIC.labels[1])
+
+
+def test_a_second_network_for_the_motion_starts_from_the_loaded_weights(tracker):
+    before = state_of(tracker)
+    list(tracker.finetune(MOVIE, TRUTH, QUICK))
+    after = state_of(tracker)
+    assert list(tracker.finetune(MOVIE, TRUTH, "off", stream="motion")) == []
+    assert all(torch.equal(v, before[k]) for k, v in tracker.motion.state_dict().items())
+    assert len(list(tracker.finetune(MOVIE, TRUTH, QUICK, stream="motion"))) == 2
+    assert not all(torch.equal(v, before[k]) for k, v in tracker.motion.state_dict().items())
+    assert all(torch.equal(v, after[k]) for k, v in state_of(tracker).items()), "the first one stays"
+    description = tracker.description()
+    assert (description["finetuning_steps"], description["motion_finetuning_steps"]) == ("2", "2")
+
+
+def test_the_second_network_is_asked_about_the_motion_also_when_it_comes_after_the_call(tracker, monkeypatch):
+    results = tracker.propagate(MOVIE, TRUTH, FLOW)
+    list(tracker.finetune(MOVIE, TRUTH, "off", stream="motion"))
+    first, second = Seen(-3.0), Seen(6.0)
+    monkeypatch.setattr(tracker.network, "forward", first)
+    monkeypatch.setattr(tracker.motion, "forward", second)
+    masks = {r.frame: r.labels for r in results}
+    assert len(first.planes) == len(second.planes) == 3
+    assert all(torch.equal(planes[:, 0], planes[:, 1]) for planes in second.planes)
+    assert masks[0].any(), "the mean of both is above the threshold"
+
+
+def test_the_settings_of_the_crf_are_searched_on_the_annotated_frames(tracker, monkeypatch):
+    monkeypatch.setattr(tracker.network, "forward", lambda x: 2 * x[:, 3:])
+    before = tracker.crf
+    steps = list(tracker.fit_crf(MOVIE, TRUTH, SMALL))
+    assert [step.step for step in steps] == list(range(1, steps[0].steps + 1))
+    assert steps[0].config == before
+    assert steps[-1].similarity >= steps[0].similarity
+    assert tracker.crf == steps[-1].config
+    sharp = PropagationConfig(crop_size=64, crf=True)
+    assert np.array_equal(next(iter(tracker.propagate(MOVIE, TRUTH, sharp))).labels, SYNTHETIC.labels[1])
+
+
+def test_without_a_painted_mask_or_a_second_frame_the_crf_stays_as_it_is(tracker):
+    box = Annotations([Box(0, 1, (10, 10, 60, 60))])
+    assert list(tracker.fit_crf(MOVIE, box, SMALL)) == []
+    one = Movie(SYNTHETIC.images[1:2])
+    assert list(tracker.fit_crf(one, Annotations.from_labels({0: SYNTHETIC.labels[1]}), SMALL)) == []
+    assert tracker.crf == CrfConfig()
+    with pytest.raises(AnnotationError):
+        tracker.fit_crf(MOVIE, Annotations([Mask(0, 1, np.ones((5, 5), bool))]))
 
 
 def test_without_fine_tuning_there_are_no_steps(tracker):

@@ -5,12 +5,17 @@ carries its limits, its unit and a tooltip.
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from napari_masktrack.errors import ConfigError
 
 Direction = Literal["both", "forward", "backward"]
 FinetuneMode = Literal["off", "quick", "full"]
+Backbone = Literal["mobilenet", "resnet50", "vgg16"]
+Optimiser = Literal["adamw", "sgd"]
+Drawing = Literal["segments", "boxes"]
+Strategy = Literal["all", "suggested", "equal", "worst"]
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def _setting(default: Any, tooltip: str, **limits: Any) -> Any:
@@ -78,6 +83,15 @@ class PropagationConfig(Checked):
         max=1000.0,
     )
     flip: bool = _setting(True, "average with the mirrored crop: a little better, half as fast")
+    flow: bool = _setting(False, "look at how everything moves, too (MaskTrack + Flow): twice as slow")
+    crf: bool = _setting(
+        False, "sharpen the masks with a fully connected CRF; each frame then waits for the next one"
+    )
+    both_sides: bool = _setting(
+        False,
+        "between two annotated frames carry the masks from both, to see where they disagree; takes twice as "
+        "long there, changes no mask, and needs both directions",
+    )
     fill_annotated: bool = _setting(
         False,
         "on annotated frames, add the objects not annotated there (painted pixels stay as they are)",
@@ -89,7 +103,10 @@ class FinetuneConfig(Checked):
     """How the network adapts to the annotated frames (paper, section 3.2)."""
 
     steps: int = _setting(200, "optimiser steps", min=1, max=10_000)
-    seconds: float | None = _setting(None, "stop after this many seconds", min=0.1, max=100_000)
+    seconds: float | None = _setting(
+        None, "stop after this many seconds, if enough steps are made", min=0.1, max=100_000
+    )
+    least: int = _setting(0, "steps made in any case, however slow the computer is", min=0, max=10_000)
     batch: int = _setting(10, "samples per step", min=1, max=256)
     size: int = _setting(256, "side of a sample in pixels", min=64, max=1024)
     rate: float = _setting(4e-4, "learning rate at the start", min=1e-8, max=1.0, step=1e-5)
@@ -104,7 +121,14 @@ class FinetuneConfig(Checked):
 class TrainConfig(Checked):
     """Offline training on images with masks (paper, section 3.1)."""
 
-    backbone: str = _setting("mobilenet", "pretrained trunk of the network")
+    backbone: Backbone = _setting(
+        "mobilenet", "trunk of the network; vgg16 is the paper's network", choices=get_args(Backbone)
+    )
+    optimiser: Optimiser = _setting(
+        "adamw",
+        "adamw, the rate falls as a cosine; or sgd as in the paper: momentum 0.9, polynomial fall",
+        choices=get_args(Optimiser),
+    )
     steps: int = _setting(4000, "optimiser steps", min=1, max=10_000_000)
     batch: int = _setting(8, "samples per step", min=1, max=1024)
     size: int = _setting(256, "side of a crop in pixels; crops vary around it", min=64, max=1024)
@@ -120,8 +144,60 @@ class TrainConfig(Checked):
     seed: int = _setting(0, "seed of all random numbers", min=0, max=2**31 - 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Checked):
+    """Which part of a data set is judged; each protocol has some of these settings."""
+
+    year: Literal["2016", "2017"] = _setting(
+        "2016", "whose lists and rules: one object per sequence, or several ids", choices=("2016", "2017")
+    )
+    set: str = _setting("val", "list of sequences, as val or train")
+    resolution: str = _setting("480p", "folder of the resolution, as 480p or Full-Resolution")
+    skip_last: bool = _setting(False, "the last frame does not count")
+    only_present: bool = _setting(False, "an object counts only on frames whose truth shows it")
+    sparse: bool = _setting(False, "frames without a true mask are allowed, and do not count")
+    limit: int = _setting(0, "only so many frames of each sequence, for a trial; 0 for all", min=0, max=10**9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityConfig(Checked):
+    """How much annotating more frames helps (paper, section 5.4)."""
+
+    annotate: Drawing = _setting(
+        "segments", "what is drawn on the annotated frames", choices=get_args(Drawing)
+    )
+    densest: int = _setting(2, "annotate every n-th frame at most; the paper goes down to 2", min=2, max=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InteractionConfig(Checked):
+    """How many frames have to be annotated, one after the other, until the masks are good enough."""
+
+    strategy: Strategy = _setting(
+        "all",
+        "which frame is annotated next: the suggested one, the one farthest from annotated ones, the truly "
+        "worst one, or each of these in turn",
+        choices=get_args(Strategy),
+    )
+    most: int = _setting(10, "stop at this many annotated frames", min=1, max=100_000)
+    goal: float = _setting(0.9, "stop at this mean J", min=0.0, max=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig(Checked):
+    """Which ingredients of the method are left out (paper, table 1), and how networks are trained for it."""
+
+    rows: str = _setting("all", "rows of the table by name, with commas between")
+    recipe: str = _setting(
+        "", "data and settings of the training in TOML; paths are relative to --train-data"
+    )
+    train_data: str = _setting("", "folder with 'images' and 'masks', or the one of the recipe's paths")
+    video_data: str = _setting("", "folder of sequences with 'images' and 'labels', for the row 'video'")
+    train_steps: int = _setting(300, "optimiser steps of each training", min=1, max=10_000_000)
+
+
 FINETUNE: dict[str, FinetuneConfig | None] = {
     "off": None,
-    "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=22.0),
+    "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=22.0, least=30),
     "full": FinetuneConfig(steps=200, batch=10, rate=2e-4),
 }

@@ -2,11 +2,11 @@
 
 For each frame: the mask of the frame before, moved along the optical flow and widened, guides the
 segmentation of a crop around the object; all objects go through the network in one batch and
-compete for the pixels. Nothing is kept but the frame before and the annotated ones.
+compete for the pixels. Nothing is kept but the frames beside it and the annotated ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,9 +15,11 @@ import numpy.typing as npt
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.carrier import LOST, Carrier, Piece
+from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.instances import Labels, merge
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.core.plan import Leg, itinerary, plan
+from napari_masktrack.core.passes import Moment, sharpened, walk
+from napari_masktrack.core.plan import Leg, plan
 from napari_masktrack.core.spill import Spill
 from napari_masktrack.errors import AnnotationError
 
@@ -32,7 +34,7 @@ class Segmenter(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameResult:
     """The masks of one frame.
 
@@ -46,12 +48,19 @@ class FrameResult:
         painted it.
     source : dict of int to int
         For each object the annotated frame that its mask was carried from.
+    agreement : dict of int to float
+        With the setting `both_sides`, for each object between two of its annotated frames: the J of the
+        masks that were carried here from the earlier and from the later one. 1 when it is lost in both.
+    probability : uint8 (Y, X) or None
+        Of the most probable object of each pixel, 255 where it is certain; only if asked for.
     """
 
     frame: int
     labels: Labels
     confidence: dict[int, float]
     source: dict[int, int]
+    agreement: dict[int, float] = field(default_factory=dict)
+    probability: npt.NDArray[np.uint8] | None = None
 
 
 def propagate(
@@ -61,6 +70,8 @@ def propagate(
     config: PropagationConfig | None = None,
     *,
     frames: range | None = None,
+    crf: CrfConfig | None = None,
+    probability: bool = False,
 ) -> Iterator[FrameResult]:
     """Yield the masks of every frame: first forwards in time, then backwards.
 
@@ -75,6 +86,11 @@ def propagate(
     frames : range, optional
         The frames to yield; all of them by default. Annotated frames outside still count, and the
         masks are carried from there.
+    crf : CrfConfig, optional
+        How the CRF sharpens the masks, if the config asks for it; as in the paper by default. It changes
+        what comes out, not what guides the next frame.
+    probability : bool
+        Whether the results hold the probability of each pixel.
 
     Yields
     ------
@@ -86,6 +102,28 @@ def propagate(
     AnnotationError
         An annotation does not fit the movie, or the range lies outside; before any work.
     """
+    wanted = check(movie, annotations, frames)
+    config = config or PropagationConfig()
+    legs = plan(
+        _anchors(annotations, movie),
+        frames=len(movie),
+        direction=config.direction,
+        wanted=wanted,
+        both_sides=config.both_sides,
+    )
+    carriers = [Carrier(movie, annotations, segment, config) for _ in range(2)]
+    finish = _Finish(movie.shape, annotations, config, probability=probability)
+    return _propagate(legs, carriers, finish, crf=crf or CrfConfig(), wanted=wanted)
+
+
+def check(movie: Movie, annotations: Annotations, frames: range | None = None) -> range:
+    """Refuse what cannot be propagated, before any work; return the frames that are wanted.
+
+    Raises
+    ------
+    AnnotationError
+        An annotation does not fit the movie, or the range lies outside.
+    """
     annotations.check(len(movie), movie.shape)
     wanted = range(len(movie)) if frames is None else frames
     if not wanted or wanted.step != 1 or wanted[0] < 0 or wanted[-1] >= len(movie):
@@ -93,32 +131,55 @@ def propagate(
             f"Frames {wanted.start}:{wanted.stop} are not within the movie, which has {len(movie)}; "
             f"give a range within 0:{len(movie)}."
         )
-    return _propagate(movie, annotations, segment, config or PropagationConfig(), wanted=wanted)
+    return wanted
 
 
 def _propagate(
-    movie: Movie, annotations: Annotations, segment: Segmenter, config: PropagationConfig, *, wanted: range
+    legs: Sequence[Leg], carriers: Sequence[Carrier], finish: "_Finish", *, crf: CrfConfig, wanted: range
 ) -> Iterator[FrameResult]:
-    legs = plan(_anchors(annotations, movie), frames=len(movie), direction=config.direction, wanted=wanted)
-    finish = _Finish(movie.shape, annotations, config)
-    given, unfinished = bytearray(len(movie)), _covered_backwards(legs, len(movie))
+    given, unfinished = bytearray(wanted.stop), _covered_backwards(legs, wanted)
     with Spill() as waiting:
-        for ascending in (True, False):
-            carrier = Carrier(movie, annotations, segment, config)
-            for frame, active in itinerary(legs, ascending=ascending):
-                before = [] if ascending else waiting.take(frame)
-                pieces = carrier.carry(frame, active, before)
-                pieces = [p for p, leg in zip(pieces, active, strict=True) if leg.covers(frame)]
-                if frame not in wanted or not (pieces or before):
+        for carrier, ascending in zip(carriers, (True, False), strict=True):
+            moments = walk(carrier, legs, ascending=ascending, before=waiting.take)
+            if finish.config.crf:
+                moments = sharpened(moments, crf, threshold=finish.config.threshold)
+            for moment in moments:
+                if moment.frame not in wanted or not (moment.pieces or moment.before or moment.compared):
                     continue
-                if ascending and unfinished[frame]:
-                    waiting.put(frame, pieces)
+                if ascending and unfinished[moment.frame]:
+                    _keep(moment, waiting)
                     continue
-                given[frame] = 1
-                yield finish(frame, before + pieces)
+                given[moment.frame] = 1
+                yield _given(moment, waiting, finish)
         for frame in wanted:
             if not given[frame]:
-                yield finish(frame, waiting.take(frame))
+                yield finish(frame, [])
+
+
+def _keep(moment: Moment, waiting: Spill) -> None:
+    """Put away what was found forwards on a frame that also has objects carried backwards."""
+    waiting.put(moment.frame, moment.pieces)
+    for kind, pieces in (("result", moment.result), ("compared", moment.compared)):
+        if pieces and pieces is not moment.pieces:
+            waiting.put(moment.frame, pieces, kind=kind)
+
+
+def _given(moment: Moment, waiting: Spill, finish: "_Finish") -> FrameResult:
+    """Join what was found in both directions; what is compared is as the network gave it."""
+    frame, threshold = moment.frame, finish.config.threshold
+    own = {piece.label: piece for piece in moment.before + moment.pieces}
+    compared = waiting.take(frame, kind="compared") + moment.compared
+    result = finish(frame, (waiting.take(frame, kind="result") or moment.before) + moment.result)
+    twice = sorted((piece for piece in compared if piece.label in result.source), key=lambda p: p.label)
+    return replace(result, agreement={p.label: _overlap(own[p.label], p, threshold) for p in twice})
+
+
+def _overlap(one: Piece, other: Piece, threshold: float) -> float:
+    """Return the J of two pieces; 1 when both are nowhere."""
+    here, there = one.region(threshold), other.region(threshold)
+    if here is None or there is None:
+        return float(here is there)
+    return here.overlap(there)
 
 
 def _anchors(annotations: Annotations, movie: Movie) -> dict[int, list[int]]:
@@ -130,20 +191,28 @@ def _anchors(annotations: Annotations, movie: Movie) -> dict[int, list[int]]:
     return dict(sorted(anchors.items()))
 
 
-def _covered_backwards(legs: Sequence[Leg], frames: int) -> bytearray:
-    """Return 1 for each frame that also has objects carried backwards in time."""
-    covered = bytearray(frames)
+def _covered_backwards(legs: Sequence[Leg], wanted: range) -> bytearray:
+    """Return 1 for each wanted frame that also has objects carried backwards in time."""
+    covered = bytearray(wanted.stop)
     for leg in legs:
         if not leg.ascending:
-            covered[leg.last : leg.anchor] = b"\x01" * (leg.anchor - leg.last)
+            end = min(leg.anchor, wanted.stop)
+            covered[leg.last : end] = b"\x01" * (end - leg.last)
     return covered
 
 
 class _Finish:
     """Turn the pieces of a frame into its result; what the user painted stays as it is."""
 
-    def __init__(self, shape: tuple[int, int], annotations: Annotations, config: PropagationConfig) -> None:
-        self.shape, self.annotations, self.config = shape, annotations, config
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        annotations: Annotations,
+        config: PropagationConfig,
+        *,
+        probability: bool = False,
+    ) -> None:
+        self.shape, self.annotations, self.config, self.probability = shape, annotations, config, probability
         self.painted_frames = {
             item.frame for item in annotations.items if item.exact and item.is_painted(shape)
         }
@@ -158,7 +227,18 @@ class _Finish:
             labels = np.where(painted > 0, painted, labels)
         pieces = sorted(pieces, key=lambda piece: piece.label)
         confidence = {p.label: _confidence(p, labels, frame) for p in pieces}
-        return FrameResult(frame, labels, confidence, {p.label: p.source for p in pieces})
+        probability = self._probability(frame, pieces) if self.probability else None
+        source = {piece.label: piece.source for piece in pieces}
+        return FrameResult(frame, labels, confidence, source, probability=probability)
+
+    def _probability(self, frame: int, pieces: Sequence[Piece]) -> npt.NDArray[np.uint8]:
+        best = np.zeros(self.shape, np.float32)
+        for piece in pieces:
+            y0, x0, y1, x1 = piece.box
+            np.maximum(best[y0:y1, x0:x1], piece.values, out=best[y0:y1, x0:x1])
+        if frame in self.painted_frames:
+            best[self.annotations.label_image(frame, self.shape) > 0] = 1
+        return np.asarray(np.rint(np.minimum(best, 1) * 255), np.uint8)
 
 
 def _confidence(piece: Piece, labels: Labels, frame: int) -> float:

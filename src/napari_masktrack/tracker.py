@@ -4,19 +4,25 @@ The window, the command line, Dask workers and scripts all drive this.
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from napari_masktrack import __version__
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
+from napari_masktrack.core.crf import CrfConfig
+from napari_masktrack.core.crf_examples import crf_examples
+from napari_masktrack.core.crf_search import SearchStep, search
 from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.streams import MotionMovie, TwoStreamMovie, TwoStreams
 from napari_masktrack.errors import ConfigError, WorkError
 from napari_masktrack.model.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
 from napari_masktrack.model.device import choose_device, place
+from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.segmenter import NetworkSegmenter
-from napari_masktrack.propagation import FrameResult, propagate
+from napari_masktrack.propagation import FrameResult, Segmenter, check, propagate
 from napari_masktrack.training.online import finetune
 from napari_masktrack.training.train import TrainStep
 
@@ -37,6 +43,10 @@ class Tracker:
     ----------
     steps : int
         Fine-tuning steps made so far on top of the loaded weights.
+    motion : network or None
+        What looks at the optical flow, if that is wanted; None is the same network as for the images.
+    crf : CrfConfig
+        How masks are sharpened, if that is wanted; see `fit_crf`.
 
     Raises
     ------
@@ -58,10 +68,23 @@ class Tracker:
         checkpoint: Checkpoint = load_checkpoint(model)
         self.name, self.sha256, self.notes = checkpoint.name, checkpoint.sha256, checkpoint.notes
         self.network = place(checkpoint.network, self.device)
-        self.steps = 0
+        self._loaded = {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the loaded weights, and to the paper's CRF."""
+        self.network.load_state_dict(self._loaded)
+        self.motion: GuidedNetwork | None = None
+        self.crf = CrfConfig()
+        self.steps = self._motion_steps = 0
 
     def finetune(
-        self, movie: Movie, annotations: Annotations, config: FinetuneConfig | str = "quick"
+        self,
+        movie: Movie,
+        annotations: Annotations,
+        config: FinetuneConfig | str = "quick",
+        *,
+        stream: Literal["image", "motion"] = "image",
     ) -> Iterator[TrainStep]:
         """Adapt the weights to the annotated frames; yield after every step.
 
@@ -73,6 +96,9 @@ class Tracker:
         annotations : Annotations
         config : FinetuneConfig or str
             Settings, or 'off', 'quick' (about 20 s on two cores) or 'full' (200 steps, as the paper).
+        stream : {'image', 'motion'}
+            'motion' adapts a second network, at first a copy of the loaded one, to pictures of the optical
+            flow; `propagate` uses it when the flow is wanted. With 'off' it stays as it was loaded.
 
         Raises
         ------
@@ -85,9 +111,46 @@ class Tracker:
         """
         settings = finetune_config(config)
         annotations.check(len(movie), movie.shape)
+        if stream == "motion":
+            return self._finetune_motion(movie, annotations, settings)
         if settings is None:
             return iter(())
         return self._count(guarded(finetune(self.network, movie, annotations, settings)))
+
+    def _finetune_motion(
+        self, movie: Movie, annotations: Annotations, settings: FinetuneConfig | None
+    ) -> Iterator[TrainStep]:
+        if self.motion is None:
+            self.motion = deepcopy(self.network)
+            self.motion.load_state_dict(self._loaded)
+        if settings is None:
+            return iter(())
+        return self._count_motion(guarded(finetune(self.motion, MotionMovie(movie), annotations, settings)))
+
+    def fit_crf(
+        self, movie: Movie, annotations: Annotations, config: PropagationConfig | None = None
+    ) -> Iterator[SearchStep]:
+        """Search the CRF's parameters on the annotated frames, from coarse to fine; `crf` is the best so far.
+
+        Nothing is yielded where there is nothing to search on: no painted mask, or a single frame.
+
+        Raises
+        ------
+        AnnotationError
+            An annotation does not fit the movie; before any work.
+        """
+        annotations.check(len(movie), movie.shape)
+        return guarded(self._fit_crf(movie, annotations, config or PropagationConfig()))
+
+    def _fit_crf(
+        self, movie: Movie, annotations: Annotations, config: PropagationConfig
+    ) -> Iterator[SearchStep]:
+        examples = crf_examples(*self._seen(movie, config), annotations=annotations, config=config)
+        if not examples:
+            return
+        for step in search(examples, self.crf, threshold=config.threshold):
+            self.crf = step.config
+            yield step
 
     def propagate(
         self,
@@ -96,11 +159,31 @@ class Tracker:
         config: PropagationConfig | None = None,
         *,
         frames: range | None = None,
+        probability: bool = False,
     ) -> Iterator[FrameResult]:
-        """Carry the annotations over the movie; see `propagation.propagate`."""
-        config = config or PropagationConfig()
-        segmenter = NetworkSegmenter(self.network, flip=config.flip)
-        return guarded(propagate(movie, annotations, segmenter, config, frames=frames))
+        """Carry the annotations over the movie; see `propagation.propagate`.
+
+        The weights and the CRF are those of when the first frame is asked for.
+        """
+        check(movie, annotations, frames)
+
+        def results() -> Iterator[FrameResult]:
+            settings = config or PropagationConfig()
+            seen, segment = self._seen(movie, settings)
+            yield from propagate(
+                seen, annotations, segment, settings, frames=frames, crf=self.crf, probability=probability
+            )
+
+        return guarded(results())
+
+    def _seen(self, movie: Movie, config: PropagationConfig) -> tuple[Movie, Segmenter]:
+        """Return the movie as the network is to see it, and the network as the engine sees it."""
+        images = NetworkSegmenter(self.network, flip=config.flip)
+        if not config.flow:
+            return movie, images
+        motion = None if self.motion is None else place(self.motion, self.device)
+        second = None if motion is None else NetworkSegmenter(motion, flip=config.flip)
+        return TwoStreamMovie(movie), TwoStreams(images, second)
 
     def save(self, path: Path) -> None:
         """Write the weights of now, fine-tuned or not, as ``.safetensors``."""
@@ -108,17 +191,24 @@ class Tracker:
 
     def description(self) -> dict[str, str]:
         """Return what a result should record: model, hash of its file, fine-tuning, version."""
+        motion = {} if self.motion is None else {"motion_finetuning_steps": str(self._motion_steps)}
         return {
             "model": self.name,
             "weights_sha256": self.sha256,
             "finetuning_steps": str(self.steps),
             "device": str(self.device),
             "napari_masktrack": __version__,
+            **motion,
         }
 
     def _count(self, steps: Iterator[TrainStep]) -> Iterator[TrainStep]:
         for step in steps:
             self.steps += 1
+            yield step
+
+    def _count_motion(self, steps: Iterator[TrainStep]) -> Iterator[TrainStep]:
+        for step in steps:
+            self._motion_steps += 1
             yield step
 
 

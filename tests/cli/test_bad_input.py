@@ -238,8 +238,13 @@ CASES = {
     "weights a pickle": (pickled_weights, {"{weights}": "net.pth"}, "is a pickle, which can run any code"),
     "weights a disguised pickle": (disguised_pickle, {"{weights}": "net.safetensors"}, "damaged or no"),
     "no CUDA": (nothing, {"--output": "--device cuda --output"}, "no cuda device"),
-    "flow": (nothing, {"--output": "--flow --output"}, "--flow is not available in this version"),
-    "CRF": (nothing, {"--output": "--crf --output"}, "--crf is not available in this version"),
+    "search without CRF": (nothing, {"--output": "--crf-search --output"}, "--crf-search belongs to --crf"),
+    "fine-tuned flow without flow": (
+        nothing, {"--output": "--finetune-flow --output"}, "--finetune-flow belongs to --flow"
+    ),
+    "fine-tuned flow without fine-tuning": (
+        nothing, {FAST: f"{FAST} --flow --finetune-flow"}, "--finetune-flow belongs to fine-tuning"
+    ),
 }  # fmt: skip
 
 

@@ -46,6 +46,21 @@ def test_everything_is_made_and_scored(run, tmp_path, weights, small):
     assert lines[-1].startswith("In masktrack-demo: movie.tif")
 
 
+def test_the_variants_of_the_paper_can_be_tried(run, weights, monkeypatch):
+    from napari_masktrack.tracker import Tracker
+
+    asked, propagate = [], Tracker.propagate
+
+    def spy(self, movie, annotations, config):
+        asked.append((config.flow, config.crf))
+        return propagate(self, movie, annotations, config)
+
+    monkeypatch.setattr(Tracker, "propagate", spy)
+    for options in ("", "--flow", "--crf"):
+        assert run(f"demo --finetune off --model {{weights}} {options}", weights=weights).code == 0
+    assert asked == [(False, False), (True, False), (False, True)]
+
+
 def test_the_metrics_are_per_frame_and_object_and_agree_with_what_is_printed(run, tmp_path, weights):
     done = run("demo --finetune off --model {weights} --output here", weights=weights)
     with (tmp_path / "here" / "metrics.csv").open() as file:

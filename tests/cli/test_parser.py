@@ -6,7 +6,6 @@ from dataclasses import fields
 import pytest
 
 from napari_masktrack.cli.parser import (
-    DEVICES,
     Parser,
     add_settings,
     channel_list,
@@ -88,9 +87,3 @@ def test_a_range_of_frames_may_be_open(text, frames):
 @pytest.mark.parametrize(("text", "channels"), [("1", 1), ("0,2", (0, 2)), ("2,1,0", (2, 1, 0))])
 def test_channels_are_one_number_or_several(text, channels):
     assert channel_list(text) == channels
-
-
-def test_the_devices_are_those_of_the_engine():
-    from napari_masktrack.model import device
-
-    assert DEVICES == device.DEVICES

@@ -154,3 +154,81 @@ def test_a_frame_that_cannot_be_read_is_a_failure_while_working(run, place, weig
     assert "4.png" in done.err
     assert done.err.endswith("4 of 6 frames (0 to 3) were written to masks.\n")
     assert sorted(path.name for path in (place / "masks").iterdir()) == NAMES[:4]
+
+
+@pytest.mark.parametrize(
+    "options", ["--flow", "--crf", "--flow --crf", "--crf --both-sides --flow --frames 1:5"]
+)
+def test_the_variants_of_the_paper_give_every_frame(propagate, place, options):
+    done = propagate(f"--annotations painted --output masks {options}")
+    assert (done.code, done.err) == (0, "")
+    masks = read(place / "masks")
+    assert len(masks) == (4 if "1:5" in options else FRAMES)
+    if len(masks) == FRAMES:
+        np.testing.assert_array_equal(masks[0], read(place / "painted")[0])
+
+
+class Unsure:
+    """A segmenter that takes what is bright for the object, with wrong pixels in it and around it."""
+
+    def __init__(self, network, *, flip):
+        self.calls = 0
+
+    def __call__(self, images, guidance):
+        self.calls += 1
+        noise = np.random.default_rng(self.calls).normal(0, 0.2, guidance.shape)
+        return np.clip(np.where(images[..., 0] > 100, 0.7, 0.3) + noise, 0.02, 0.98).astype(np.float32)
+
+
+def test_flow_changes_the_masks_and_the_crf_mends_them(propagate, place, monkeypatch):
+    from napari_masktrack.core.metrics import region_similarity
+
+    monkeypatch.setattr("napari_masktrack.tracker.NetworkSegmenter", Unsure)
+    masks, similarity = {}, {}
+    for name, options in (("plain", ""), ("flow", "--flow"), ("crf", "--crf"), ("both", "--flow --crf")):
+        assert propagate(f"--annotations painted --output {name} {options}").code == 0
+        masks[name] = read(place / name) == 1
+        each = [region_similarity(movie(place)[t] > 100, masks[name][t]) for t in range(1, FRAMES)]
+        similarity[name] = np.mean(each)
+    assert not np.array_equal(masks["plain"], masks["flow"])
+    assert similarity["crf"] > similarity["plain"] + 0.05
+    assert similarity["both"] > similarity["flow"] + 0.05
+
+
+def test_a_grey_movie_of_16_bit_can_be_seen_with_its_flow(propagate, place):
+    tifffile.imwrite(place / "movie.tif", movie(place).astype(np.uint16) * 201, metadata={"axes": "TYX"})
+    assert propagate("--annotations painted --output masks --flow --crf").code == 0
+    assert len(read(place / "masks")) == FRAMES
+
+
+def test_a_network_for_the_flow_is_fine_tuned_when_asked(propagate):
+    done = propagate("--annotations painted --output a --flow --finetune-flow", speed=QUICK)
+    assert done.code == 0
+    first, second = (line for line in done.err.splitlines() if line.startswith("Fine-tuned"))
+    assert first.startswith("Fine-tuned: 2 steps")
+    assert second.startswith("Fine-tuned the flow's network: 2 steps")
+
+
+def test_what_the_search_for_the_crf_found_is_said(propagate, monkeypatch):
+    from napari_masktrack.core.crf import CrfConfig
+    from napari_masktrack.core.crf_search import SearchStep
+    from napari_masktrack.tracker import Tracker
+
+    steps = [SearchStep(1, 2, CrfConfig(), 0.5), SearchStep(2, 2, CrfConfig(colour=20), 0.625)]
+    monkeypatch.setattr(Tracker, "fit_crf", lambda *_: iter(steps))
+    done = propagate("--annotations painted --output a --crf --crf-search")
+    assert done.err == (
+        "CRF: appearance 5, colour 20, distance 5, smoothness 1; "
+        "J on the painted frames 0.500 before, 0.625 now.\n"
+    )
+    monkeypatch.setattr(Tracker, "fit_crf", lambda *_: iter(()))
+    assert "stays as in the paper" in propagate("--annotations painted --output b --crf --crf-search").err
+
+
+def test_how_well_both_sides_agree_is_in_the_table(propagate, place):
+    repaint(place, 5, 1)
+    assert propagate("--annotations painted --output a --both-sides --confidence sure.csv").code == 0
+    with (place / "sure.csv").open() as file:
+        rows = {int(row["frame"]): row["agreement"] for row in csv.DictReader(file)}
+    assert rows[0] == rows[5] == ""
+    assert all(0 <= float(rows[frame]) <= 1 for frame in range(1, 5))

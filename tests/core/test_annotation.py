@@ -271,3 +271,22 @@ def test_annotations_that_do_not_fit_the_movie_are_refused(items, words):
 
 def test_annotations_that_fit_the_movie_pass():
     Annotations([KINDS["mask"], Absent(1, 1), Box(3, 2, (0, 0, 3, 3))]).check(4, SHAPE)
+
+
+def test_the_items_of_a_frame_and_of_an_object_are_looked_up_not_searched():
+    class Watched(Absent):
+        looks = 0
+
+        def __getattribute__(self, name):
+            Watched.looks += name in ("frame", "label")
+            return super().__getattribute__(name)
+
+    annotations = Annotations([Watched(frame, label) for frame in range(30) for label in (1, 2)])
+    assert len(annotations.at(3)) == 2
+    assert list(annotations.of(2)) == list(range(30))
+    looked = Watched.looks
+    assert [item.label for item in annotations.at(7)] == [1, 2]
+    assert annotations.of(1)[9].frame == 9
+    assert Watched.looks - looked == 3
+    with pytest.raises(TypeError):
+        annotations.of(1)[9] = Absent(9, 1)

@@ -60,6 +60,28 @@ def test_every_leg_is_walked_from_its_annotated_frame_to_its_end_without_a_gap(a
             assert path == list(range(leg.anchor, leg.last + step, step))
 
 
+@given(anchors_of_objects, directions, ranges)
+def test_with_both_sides_frames_between_two_annotated_ones_are_reached_from_both(anchors, direction, wanted):
+    near = plan(anchors, frames=LENGTH, direction=direction, wanted=wanted)
+    far = plan(anchors, frames=LENGTH, direction=direction, wanted=wanted, both_sides=True)
+    for label, places in anchors.items():
+        before = [leg for leg in near if leg.label == label]
+        after = [leg for leg in far if leg.label == label]
+        for frame in range(LENGTH):
+            assert {leg.anchor for leg in before if leg.covers(frame)} == {
+                leg.anchor for leg in after if leg.covers(frame)
+            }
+            assert {(leg.anchor, leg.ascending) for leg in before if leg.carries(frame)} == {
+                (leg.anchor, leg.ascending) for leg in after if leg.carries(frame)
+            }
+            sides = {max((a for a in places if a < frame), default=None)}
+            sides.add(min((a for a in places if a > frame), default=None))
+            between = frame in wanted and frame not in places and None not in sides and direction == "both"
+            compared = {leg.anchor for leg in after if leg.compares(frame) and frame in wanted}
+            assert compared == (sides - {slow_source(places, frame, direction)} if between else set())
+            assert not any(leg.compares(frame) for leg in before)
+
+
 def test_of_two_annotated_frames_equally_near_the_earlier_one_counts():
     legs = plan({1: [2, 8]}, frames=11, direction="both", wanted=range(11))
     assert next(leg.anchor for leg in legs if leg.covers(5)) == nearest([2, 8], 5) == 2

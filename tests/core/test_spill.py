@@ -45,6 +45,15 @@ def test_what_the_user_painted_stays_more_than_any_probability():
         assert np.array_equal(waiting.take(0)[0].values, painted.values)
 
 
+def test_a_frame_has_a_place_for_every_kind():
+    with Spill() as waiting:
+        waiting.put(3, [piece(1, 1.0)])
+        waiting.put(3, [piece(2, 1.0)], kind="compared")
+        assert waiting.take(3, kind="result") == []
+        assert [p.label for p in waiting.take(3, kind="compared")] == [2]
+        assert [p.label for p in waiting.take(3)] == [1]
+
+
 def test_an_object_that_is_nowhere_and_a_frame_without_objects_are_kept_too():
     nowhere = Piece(9, np.zeros((0, 0), np.float32), (0, 0, 0, 0), 0.3, 2)
     with Spill() as waiting:

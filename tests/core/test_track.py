@@ -1,8 +1,12 @@
 """What is remembered of an object: where to look while it is in sight, and while it is lost."""
 
+from itertools import pairwise
+
 import numpy as np
+import pytest
 
 from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core.instances import Window
 from napari_masktrack.core.region import Region
 from napari_masktrack.core.track import SMALLEST, VANISHED, Track
 
@@ -92,3 +96,23 @@ def test_the_usual_area_follows_slowly_and_an_absent_object_takes_its_first_one(
     assert 400 < grown.area < 1000
     absent = started(None)
     assert absent.seen(square(5, 5), absent.look(CONFIG, SHAPE)).area == 400
+
+
+def test_the_window_stays_wide_for_a_while_when_something_hides_half_of_the_object():
+    whole, half = square(40, 50), square(40, 50, 10)
+    track = started(whole)
+    wide = track.look(CONFIG, SHAPE).side
+    sides = []
+    for _ in range(40):
+        track = track.seen(half, track.look(CONFIG, SHAPE))
+        sides.append(track.look(CONFIG, SHAPE).side)
+    assert sides[0] > 0.9 * wide
+    assert all(a >= b for a, b in pairwise(sides))
+    assert sides[-1] == pytest.approx(max(24.0, CONFIG.margin * half.longer_side))
+
+
+def test_an_object_that_was_found_again_is_looked_at_closely_at_once():
+    track = started(square(40, 50))
+    track = track.missed(Window(50.0, 60.0, 120.0))
+    track = track.seen(square(40, 50, 8), Window(50.0, 60.0, 120.0))
+    assert track.look(CONFIG, SHAPE).side == pytest.approx(max(24.0, CONFIG.margin * 8))

@@ -99,6 +99,15 @@ def test_an_erased_frame_is_no_annotation_any_more(session):
     assert session.annotated_frames() == ()
 
 
+def test_a_damaged_frame_is_kept_when_its_layer_is_empty(session):
+    session.save_annotation(2, labels(1))
+    path = session.folder / "annotations" / "masks" / "00002.png"
+    path.write_bytes(b"half")
+    session.save_annotation(2, labels())
+    assert session.annotated_frames() == ()
+    assert path.with_name("00002.png.damaged").read_bytes() == b"half"
+
+
 def test_the_weights_lie_in_the_session(session):
     session.weights.write_bytes(b"weights")
     with reopened(session) as again:
@@ -282,6 +291,14 @@ def test_an_empty_frame_of_the_results_differs_from_a_missing_one(session):
     assert session.results.written == (4,)
     session.results.forget(4)
     assert session.results.written == ()
+
+
+def test_an_empty_frame_written_after_reopening_is_there(session):
+    session.results.write(2, labels(1))
+    with reopened(session) as again:
+        again.results.write(2, labels())
+        again.results.write(4, labels())
+        assert again.results.written == (2, 4)
 
 
 def test_results_of_another_movie_are_put_aside(session):

@@ -1,5 +1,7 @@
 """The result layer: written frame by frame, shown when it is shown, taken back, on disk when it is large."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.session import MovieReference, Session
 from napari_masktrack.layers import LayerAxes, LayerMovie, ResultStore, new_labels
+from napari_masktrack.layers.result import COLUMNS
 from napari_masktrack.propagation import FrameResult
 
 SIZE = (20, 30)
@@ -148,10 +151,17 @@ def test_the_result_can_be_corrected_by_hand(store, viewer, view):
     np.testing.assert_array_equal(store.labels(3), image(1))
 
 
+def test_agreement_of_both_sides_is_a_number_like_the_others(store):
+    compared = replace(result(3, 1, 300), agreement={300: 0.25})
+    run(store, compared)
+    assert store.layer.features["agreement"].fillna(-1).tolist() == [-1, 0.25]
+    assert store.rows()[1]["agreement"] == 0.25
+
+
 def test_numbers_stand_in_the_features(store):
     run(store, result(3, 1, 300, confidence=0.25), result(0, 1))
     features = store.layer.features
-    assert list(features.columns) == ["index", "label", "frame", "confidence", "source", "iou"]
+    assert tuple(features.columns) == COLUMNS
     assert list(features["frame"]) == [0, 3, 3]
     assert list(features["label"]) == [1, 1, 300]
     assert list(features["confidence"]) == [0.5, 0.25, 0.25]

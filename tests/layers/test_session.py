@@ -1,5 +1,6 @@
 """A session follows what is drawn and brings it back, in the window and by drag and drop."""
 
+import json
 import subprocess
 import sys
 import threading
@@ -12,7 +13,9 @@ import tifffile
 from napari_masktrack.core.annotation import Annotations, Mask
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError, ConfigError, MovieError
+from napari_masktrack.io.readers import read_annotations as read_masks
 from napari_masktrack.io.session import MovieReference, Session, SessionObject
+from napari_masktrack.io.session_drawings import read_shapes as read_shape_file
 from napari_masktrack.layers import (
     LayerMovie,
     ResultStore,
@@ -193,6 +196,48 @@ def test_letting_a_layer_go_keeps_what_was_drawn_on_it(viewer, view, session, li
     link.flush()
     assert session.annotated_frames() == (3,)
     assert len(session.shapes()) == 1
+
+
+def test_the_drawings_of_a_deleted_layer_leave_the_session_and_are_kept(viewer, view, session, link):
+    layer, shapes = viewer.add_layer(new_labels(view)), viewer.add_layer(new_shapes(view))
+    link.watch(layer)
+    link.watch(shapes)
+    paint(viewer, view, layer, 3, 300)
+    mark_absent(layer, 5, 300)
+    link.note("absent")
+    shapes.add_rectangles(np.array([[2, 3, 4], [2, 3, 9], [2, 8, 9], [2, 8, 4]]))
+    kept = link.unwatch(layer, gone=True)
+    drawn = link.unwatch(shapes, gone=True)
+    assert len(session.annotations()) == 0
+    assert session.former.drawings == tuple(sorted([kept, drawn]))
+    assert read_masks(kept, view.movie) == Annotations([Mask(3, 300, layer.data[3] == 300)])
+    assert json.loads((kept / "absent.json").read_text())["absent"] == [[5, 300]]
+    assert [shape.frame for shape in read_shape_file(drawn / "shapes.json")] == [2]
+    other = viewer.add_layer(new_labels(view))
+    link.watch(other)
+    paint(viewer, view, other, 4, 1)
+    link.flush()
+    assert [item.frame for item in session.annotations().items] == [4]
+
+
+def test_an_empty_layer_leaves_nothing_behind(viewer, view, session, link):
+    layer = viewer.add_layer(new_labels(view))
+    link.watch(layer)
+    assert link.unwatch(layer, gone=True) is None
+    assert session.former.drawings == ()
+
+
+def test_a_layer_that_was_changed_unwatched_is_saved_as_it_is(view, session, link):
+    session.save_annotation(3, np.full(SIZE, 2))
+    session.save_annotation(4, np.full(SIZE, 2))
+    session.save_absent([(6, 2)])
+    layer = restore_layers(session, view)["masks"]
+    layer.data[3], layer.data[5] = 0, 7
+    mark_absent(layer, 6, 2, absent=False)
+    link.watch(layer)
+    link.flush()
+    assert session.annotated_frames() == (4, 5)
+    assert session.absent == ()
 
 
 def test_corrections_of_the_result_are_saved(viewer, view, session, link):

@@ -229,3 +229,11 @@ def test_the_embedded_default_model_loads_and_is_small() -> None:
     with torch.no_grad():
         scores = found.network(torch.rand(1, 4, 64, 64))
     assert torch.isfinite(scores).all()
+
+
+def test_loading_leaves_the_random_numbers_of_the_process_alone(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_checkpoint(path, build_network({"network": "vgg16", "width": 0.0625}))
+    before = torch.get_rng_state()
+    load_checkpoint(path)
+    assert torch.equal(torch.get_rng_state(), before)

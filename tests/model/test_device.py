@@ -1,5 +1,7 @@
 """Where the network runs; what a machine does not have is refused in words."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -62,3 +64,15 @@ def test_cpus_compute_in_half_precision_only_where_that_is_fast(
     with half_precision(torch.device("cpu")):
         assert layer(x).dtype == (torch.bfloat16 if fast else torch.float32)
     assert layer(x).dtype == torch.float32
+
+
+def test_older_versions_of_torch_which_cannot_tell_compute_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    with half_precision(torch.device("cpu")):
+        assert torch.nn.Linear(4, 4)(torch.rand(2, 4)).dtype == torch.float32
+
+
+def test_no_training_in_float16_whose_gradients_vanish() -> None:
+    assert isinstance(half_precision(torch.device("mps"), training=True), nullcontext)

@@ -56,6 +56,21 @@ def test_probabilities_come_back_at_their_pixels(plane: int) -> None:
     assert np.array_equal(answer > 0.5, expected)
 
 
+def test_many_crops_go_through_the_network_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, guidance = crops(count=7)
+    network = Echo(0)
+    whole = NetworkSegmenter(network, flip=True)(images, guidance)
+    assert [len(x) for x in network.seen] == [7, 7], "a few go at once"
+    monkeypatch.setattr("napari_masktrack.model.segmenter.AT_ONCE", 3 * 32 * 32)
+    parts = Echo(0)
+    assert np.array_equal(
+        NetworkSegmenter(parts)(images, guidance), NetworkSegmenter(network)(images, guidance)
+    )
+    assert [len(x) for x in parts.seen] == [3, 3, 1]
+    assert whole.shape == (7, 32, 32)
+    assert NetworkSegmenter(Echo(0))(*crops(count=0)).shape == (0, 32, 32)
+
+
 def test_mirroring_averages_two_answers() -> None:
     class Leaning(Echo):
         def forward(self, x: Tensor) -> Tensor:

@@ -125,3 +125,11 @@ def test_masks_without_any_object_end_the_stream_with_an_error_instead_of_going_
     write(tmp_path, "a", mask=np.zeros(SHAPE, np.uint8))
     with pytest.raises(InputError, match="show no object"):
         next(stream([dataset(tmp_path)], rng(), others=0, dreams=0))
+
+
+def test_letters_of_any_script_in_a_path_do_not_matter(tmp_path, monkeypatch):
+    write(tmp_path, "a")
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "a.png").rename(tmp_path / kind / "Zelle-\u7d30\u80de.png")
+    monkeypatch.setattr(cv2, "imread", lambda *_: None)  # what it gives on Windows for such a path
+    assert read_scene(dataset(tmp_path), 0, rng()).target.sum() == 400

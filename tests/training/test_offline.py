@@ -2,6 +2,9 @@
 
 import functools
 import threading
+import tomllib
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -264,3 +267,41 @@ def test_pretrained_weights_that_do_not_fit_are_refused(backbone, data):
     path.unlink()
     with pytest.raises(CheckpointError, match=r"weights\.safetensors holds no weights"):
         list(train(with_pretrained(data, path, backbone=backbone), data / "mine.safetensors"))
+
+
+# A whole network to begin with
+
+
+def test_a_training_begins_with_a_whole_network(data):
+    save_checkpoint(data / "first.safetensors", (network := build_network({"network": "vgg16"})))
+    (data / "recipe.toml").write_text('start = "first.safetensors"\n' + RECIPE)
+    recipe = read_recipe(data / "recipe.toml", data)
+    assert recipe.start == data / "first.safetensors"
+    still = replace(recipe, config=replace(recipe.config, steps=1, rate=1e-8, trunk_rate=0.0, average=0.0))
+    list(train(still, data / "mine.safetensors"))
+    found = load_checkpoint(data / "mine.safetensors")
+    given = network.state_dict()["head.fc6.weight"]
+    assert torch.allclose(found.network.state_dict()["head.fc6.weight"], given, atol=1e-3)
+    assert found.notes["start"] == "first.safetensors"
+
+
+def test_a_network_with_another_backbone_or_two_beginnings_are_refused(data):
+    save_checkpoint(data / "first.safetensors", build_network({"network": "masknet", "context": 8}))
+    recipe = replace(recipe_of(data), start=data / "first.safetensors")
+    with pytest.raises(ConfigError, match="has the backbone mobilenet; choose that, not vgg16"):
+        list(train(recipe, data / "mine.safetensors"))
+    with pytest.raises(ConfigError, match="either pretrained or start"):
+        replace(recipe, pretrained=data / "first.safetensors")
+
+
+def test_the_papers_recipe_trains_the_papers_network(data):
+    text = (Path(__file__).parents[2] / "recipes" / "paper.toml").read_text(encoding="utf-8")
+    config = TrainConfig(**tomllib.loads(text)["train"])
+    assert (config.backbone, config.optimiser, config.batch, config.steps) == ("vgg16", "sgd", 10, 20_000)
+    assert config.rate == config.trunk_rate == 1e-3
+    before = torch.get_rng_state()
+    recipe = replace(recipe_of(data), config=replace(config, steps=4, batch=2, size=64))
+    losses = [step.loss for step in train(recipe, data / "mine.safetensors")]
+    assert np.isfinite(losses).all()
+    assert "optimiser=sgd" in load_checkpoint(data / "mine.safetensors").notes["settings"]
+    assert torch.equal(torch.get_rng_state(), before)

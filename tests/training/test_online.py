@@ -13,7 +13,7 @@ from napari_masktrack.config import FinetuneConfig
 from napari_masktrack.core.annotation import Absent, Annotations, Box, Mask, Scribble
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
-from napari_masktrack.errors import AnnotationError
+from napari_masktrack.errors import AnnotationError, WorkError
 from napari_masktrack.model.checkpoint import build_network
 from napari_masktrack.training import online
 from napari_masktrack.training.online import finetune
@@ -106,6 +106,20 @@ def test_only_the_wanted_share_of_the_change_is_kept():
     assert same(weights(nothing), start)
 
 
+def test_a_training_that_breaks_down_leaves_the_former_weights(monkeypatch):
+    network = tiny()
+    before, fit = weights(network), online.fit
+
+    def breaking(network, batches, schedule):
+        yield next(fit(network, batches, schedule))
+        raise WorkError("no number")
+
+    monkeypatch.setattr(online, "fit", breaking)
+    with pytest.raises(WorkError, match="no number"):
+        list(finetune(network, MOVIE, TRUTH, QUICK))
+    assert same(before, weights(network))
+
+
 def test_it_stops_when_its_time_is_over():
     network = tiny()
     start = time.monotonic()
@@ -142,10 +156,10 @@ def scenes_of(annotations, monkeypatch, network=None):
     seen = {}
     real = online._batches
 
-    def spy(lessons, config):
+    def spy(lessons, config, samples):
         seen["scenes"] = [lesson.scene for lesson in lessons]
         seen["dreamt"] = [lesson.stage is not None for lesson in lessons]
-        return real(lessons, config)
+        return real(lessons, config, samples)
 
     monkeypatch.setattr(online, "_batches", spy)
     next(steps := finetune(network or tiny(), MOVIE, annotations, QUICK))
@@ -222,3 +236,9 @@ def test_the_movie_is_not_touched_before_the_first_step():
             raise AssertionError("read before it was asked for")
 
     finetune(tiny(), Movie(Untouched()), TRUTH, QUICK)
+
+
+def test_the_random_numbers_of_the_process_are_left_alone():
+    network, before = tiny(), torch.get_rng_state()
+    list(finetune(network, MOVIE, TRUTH, QUICK))
+    assert torch.equal(torch.get_rng_state(), before)

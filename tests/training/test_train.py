@@ -193,6 +193,12 @@ def test_time_ends_the_training_and_lowers_the_rate():
     assert steps[-1].seconds < 3
 
 
+def test_a_slow_computer_makes_the_least_steps_all_the_same():
+    steps = list(fit(tiny(), samples(), schedule(100_000, seconds=1e-6, least=7)))
+    assert [step.step for step in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert rates_of(steps=100, rate=1.0, seconds=1e-6, least=4)[-1, 0] > 0
+
+
 def rates_of(**options):
     network, seen = Listener(mask_of(20, 20, 36, 40)), []
     step = torch.optim.AdamW.step
@@ -295,3 +301,16 @@ def test_useless_answers_are_those_below_the_threshold():
         answer = mask_of(10, 10, 10 + height, 30)
         moved = fed_back(score_of(answer), [clip_of(view_of(target))], score_of(target).gt(0).float())
         assert bool(moved.isnan().all()) == useless == (height / 20 < train.USABLE)
+
+
+def test_sgd_has_momentum_and_weight_decay_as_in_the_paper(monkeypatch):
+    seen, step = [], torch.optim.SGD.step
+
+    def spy(self, *arguments, **keywords):
+        seen.extend((group["momentum"], group["weight_decay"], group["lr"]) for group in self.param_groups)
+        return step(self, *arguments, **keywords)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spy)
+    chosen = schedule(1, optimiser="sgd", weight_decay=5e-4, rate=1e-3, decay="poly")
+    list(fit(tiny(), samples(1), chosen))
+    assert seen == [(0.9, 5e-4, 1e-3)] * 2

@@ -46,8 +46,8 @@ class FakeTracker:
         finally:
             self.closed.set()
 
-    def propagate(self, movie, annotations, config, *, frames=None):
-        for result in propagate(movie, annotations, by_brightness, config, frames=frames):
+    def propagate(self, movie, annotations, config, *, frames=None, **more):
+        for result in propagate(movie, annotations, by_brightness, config, frames=frames, **more):
             time.sleep(self.frame_seconds)
             yield result
 
@@ -56,6 +56,10 @@ class FakeTracker:
 
     def description(self):
         return {"model": str(self.model), "weights_sha256": "0", "napari_masktrack": "test"}
+
+
+READ_PREFERENCES = Preferences.read
+"""As it is before `plain_preferences` replaces it."""
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from napari_masktrack.widgets.plot import LossPlot
 from napari_masktrack.widgets.propagate_section import PropagateSection, range_around
 from napari_masktrack.widgets.run_bar import RunBar
 from napari_masktrack.widgets.score_table import ScoreTable, summarise
-from napari_masktrack.widgets.suggestion import suggest
 from napari_masktrack.widgets.timeline import Curve, Marks, Timeline
 
 RED = (1.0, 0.0, 0.0)
@@ -50,29 +49,6 @@ def test_the_timeline_draws_gaps_marks_and_ten_thousand_frames(timeline):
     assert not timeline.grab().isNull()
     assert "object 1" in timeline.describe(200)
     assert "annotated by you" in timeline.describe(5000)
-
-
-def test_the_least_certain_frame_far_from_annotations_is_suggested():
-    confidence = np.ones(20)
-    confidence[[5, 15]] = 0.4
-    found = suggest({1: np.ones(20), 7: confidence}, annotated=[4])
-    assert found.frame == 15
-    assert "object 7" in found.reason
-
-
-def test_annotated_frames_are_never_suggested():
-    confidence = np.array([0.1, 0.2, 0.9])
-    assert suggest({1: confidence}, annotated=[0, 1]).frame == 2
-    assert suggest({1: confidence}, annotated=[0, 1, 2]) is None
-    assert suggest({}, annotated=[]) is None
-
-
-def test_disagreement_between_before_and_after_is_a_reason():
-    broken = np.zeros(9)
-    broken[4] = 0.8
-    found = suggest({1: np.full(9, 0.9)}, annotated=[0, 8], jumps={1: broken})
-    assert found.frame == 4
-    assert "disagree" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Closing, deleting, failing and several windows in the middle of the work."""
 
+import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,3 +139,90 @@ def test_closing_the_viewer_in_the_middle_ends_the_thread(dock, tracker, qtbot, 
     dock.viewer.close()
     assert job.wait(2)
     qtbot.wait(100)
+
+
+# In the middle of fine-tuning
+
+
+@pytest.fixture
+def tuning(dock, tracker, paint, qtbot):
+    """The work of a dock that is at its fine-tuning, whose steps take long."""
+    tracker.step_seconds = 0.1
+    dock.finetune.details.set_value(FinetuneConfig(steps=200))
+    paint(dock, 0)
+    dock.bar.run.click()
+    qtbot.waitUntil(lambda: tracker.steps > 0)
+    return dock.runner.job
+
+
+def test_cancelling_the_fine_tuning_answers_and_ends_the_thread(dock, tracker, tuning, qtbot):
+    began = time.perf_counter()
+    dock.bar.cancel.click()
+    assert time.perf_counter() - began < 0.5
+    assert dock.bar.run.isEnabled()
+    assert tuning.wait(2)
+    assert tracker.closed.is_set()
+    steps = tracker.steps
+    qtbot.wait(300)
+    assert tracker.steps == steps < 200
+    assert not dock.workspace.result.done
+
+
+@pytest.mark.parametrize("way", ["dock", "viewer"])
+def test_closing_in_the_middle_of_fine_tuning_ends_the_thread(dock, tracker, tuning, qtbot, way):
+    (dock if way == "dock" else dock.viewer).close()
+    assert tuning.wait(2)
+    assert tracker.closed.is_set()
+    qtbot.wait(100)
+
+
+@pytest.mark.parametrize("name", ["cells masks", "cells result", "cells"])
+def test_deleting_or_renaming_a_layer_while_it_fine_tunes_is_safe(dock, tracker, tuning, finish, qtbot, name):
+    layer = dock.viewer.layers[name]
+    layer.name = "renamed"
+    qtbot.wait(100)
+    dock.viewer.layers.remove(layer)
+    tracker.step_seconds = 0.0
+    finish(dock)
+    assert dock.bar.run.isEnabled()
+    assert tuning.wait(2)
+    if name == "cells":
+        assert dock.workspace.view is None
+    else:
+        assert len(dock.workspace.result.done) == 8
+
+
+# The graphics card
+
+
+class Network:
+    """Says where it was moved."""
+
+    def __init__(self):
+        self.places = []
+
+    def to(self, device, *args, **kwargs):
+        self.places.append(str(device))
+        return self
+
+
+@pytest.mark.parametrize("ending", ["done", "failed", "cancelled"])
+def test_the_memory_of_the_graphics_card_is_freed_however_a_run_ends(
+    dock, tracker, paint, finish, qtbot, monkeypatch, ending
+):
+    emptied = []
+    torch = SimpleNamespace(cuda=SimpleNamespace(empty_cache=lambda: emptied.append(True)))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr("napari_masktrack.widgets.engine.wake", lambda tracker, device: None)
+    tracker.network, tracker.device = Network(), SimpleNamespace(type="cuda")
+    tracker.step_seconds = 0.05
+    tracker.fail = RuntimeError("CUDA error") if ending == "failed" else None
+    paint(dock, 0)
+    dock.bar.run.click()
+    if ending == "cancelled":
+        qtbot.waitUntil(lambda: tracker.steps > 0)
+        dock.bar.cancel.click()
+    finish(dock)
+    assert dock.runner.job.wait(5)
+    assert tracker.network.places == ["cpu"]
+    assert emptied == [True]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from napari_masktrack import __version__
-from napari_masktrack.cli import demo, propagate, train
+from napari_masktrack.cli import demo, evaluate, propagate, session_job, train
 from napari_masktrack.cli.parser import Parser
 from napari_masktrack.cli.terminal import Interrupted, Terminal, one_line
 from napari_masktrack.errors import InputError, MaskTrackError
@@ -106,6 +106,7 @@ def _verdict(error: BaseException, terminal: Terminal) -> tuple[int, str]:
 
 COMMANDS: dict[str, Command] = {
     "demo": Command(demo.SUMMARY, demo.add_arguments, demo.run),
-    "propagate": Command(propagate.SUMMARY, propagate.add_arguments, propagate.run),
+    "propagate": Command(propagate.SUMMARY, session_job.add_arguments, session_job.run),
+    "evaluate": Command(evaluate.SUMMARY, evaluate.add_arguments, evaluate.run),
     "train": Command(train.SUMMARY, train.add_arguments, train.run),
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from napari_masktrack.cli.parser import Parser, device_name
 from napari_masktrack.cli.terminal import Terminal
 from napari_masktrack.cli.work import Sink, carry, fine_tune
-from napari_masktrack.config import FINETUNE
+from napari_masktrack.config import FINETUNE, PropagationConfig
 from napari_masktrack.errors import InputError
 from napari_masktrack.io.refusal import shown
 
@@ -91,6 +91,8 @@ def add_arguments(parser: Parser) -> None:
         "--finetune", choices=tuple(FINETUNE), default="quick",
         help="adapt the network to the painted frame first (default: quick)",
     )  # fmt: skip
+    parser.add_argument("--flow", action="store_true", help="look at how everything moves, too")
+    parser.add_argument("--crf", action="store_true", help="sharpen the masks with a fully connected CRF")
     parser.add_argument("--model", metavar="NAME|FILE", help="embedded model or .safetensors file")
     parser.add_argument(
         "--device", type=device_name, default="auto", metavar="{auto,cpu,cuda,mps}",
@@ -144,7 +146,7 @@ def _work(options: Namespace, folder: Path, clock: Clock, terminal: Terminal) ->
     masks = folder / "masks"
     writer = open_writer(masks, frames=len(movie), shape=movie.shape, labels_max=annotations.labels[-1])
     sink = ScoredSink(writer)
-    results = tracker.propagate(movie, annotations)
+    results = tracker.propagate(movie, annotations, PropagationConfig(flow=options.flow, crf=options.crf))
     settings = FINETUNE[options.finetune]
     with sink.kept(terminal):
         if settings is not None:

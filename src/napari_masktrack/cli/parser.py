@@ -14,14 +14,13 @@ from argparse import (
     Namespace,
     _ActionsContainer,
 )
-from collections.abc import Callable, Mapping
-from dataclasses import Field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields, replace
 from typing import Any, NoReturn, get_args
 
-from napari_masktrack.config import Checked
-from napari_masktrack.errors import InputError
+from napari_masktrack.config import DEVICES, FINETUNE, Checked, FinetuneConfig, PropagationConfig
+from napari_masktrack.errors import ConfigError, InputError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 NONE = "none"
 
 
@@ -66,6 +65,71 @@ def given_settings(options: Namespace, config: type[Checked]) -> dict[str, Any]:
     """Return the fields of a config that were given on the command line."""
     names = (each.name for each in fields(config))  # type: ignore[arg-type]
     return {name: getattr(options, name) for name in names if hasattr(options, name)}
+
+
+def add_tracking(parser: Parser) -> None:
+    """Add what the tracker is told: --finetune, --model, --device, and the fields of its settings."""
+    parser.add_argument(
+        "--finetune", choices=tuple(FINETUNE), default="quick",
+        help="adapt the network to the painted frames first (default: quick, about 20 s on two cores)",
+    )  # fmt: skip
+    parser.add_argument("--model", metavar="NAME|FILE", help="embedded model or .safetensors file")
+    parser.add_argument(
+        "--device", type=device_name, default="auto", metavar="{auto,cpu,cuda,mps}",
+        help="where to compute (default: auto, a GPU if there is one)",
+    )  # fmt: skip
+    add_settings(parser.add_argument_group("propagation"), PropagationConfig)
+    parser.add_argument(
+        "--crf-search", action="store_true",
+        help="with --crf: search the CRF's settings on the painted frames first, instead of the paper's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--finetune-flow", action="store_true",
+        help="with --flow: adapt a second network to the flow of the painted frames; takes as long again",
+    )  # fmt: skip
+    modes = {mode: settings for mode, settings in FINETUNE.items() if settings is not None}
+    add_settings(parser.add_argument_group("fine-tuning"), FinetuneConfig, modes)
+
+
+def propagation_settings(options: Namespace) -> PropagationConfig:
+    """Return how masks are to be carried.
+
+    Raises
+    ------
+    ConfigError
+        An option was given for something that is not wanted.
+    """
+    config = PropagationConfig(**given_settings(options, PropagationConfig))
+    for name, wanted in (("crf_search", "crf"), ("finetune_flow", "flow")):
+        if getattr(options, name) and not getattr(config, wanted):
+            raise ConfigError(f"{option_name(name)} belongs to --{wanted}; give both, or leave it out.")
+    return config
+
+
+def finetune_settings(options: Namespace, *, also: Sequence[str] = ()) -> FinetuneConfig | None:
+    """Return the fine-tuning that was asked for, None for 'off'.
+
+    Parameters
+    ----------
+    options : Namespace
+    also : sequence of str
+        More of them that make no sense without fine-tuning.
+
+    Raises
+    ------
+    ConfigError
+        Something about the fine-tuning was given, but it is off.
+    """
+    settings, changes = FINETUNE[options.finetune], given_settings(options, FinetuneConfig)
+    if settings is not None:
+        return replace(settings, **changes)
+    unused = [*changes, *(name for name in ("finetune_flow", *also) if getattr(options, name))]
+    if unused:
+        raise ConfigError(
+            f"{option_name(unused[0])} belongs to fine-tuning, which is off; leave it out, "
+            "or use quick or full."
+        )
+    return None
 
 
 def option_name(field: str) -> str:

@@ -1,23 +1,23 @@
 """`masktrack propagate`: a movie and some painted frames in, the masks of all frames out."""
 
 from argparse import Namespace
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from napari_masktrack.cli.parser import (
     Parser,
-    add_settings,
+    add_tracking,
     channel_list,
-    device_name,
+    finetune_settings,
     frame_range,
-    given_settings,
-    option_name,
+    propagation_settings,
 )
 from napari_masktrack.cli.terminal import Terminal
-from napari_masktrack.cli.work import Sink, carry, fine_tune
-from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
-from napari_masktrack.errors import AnnotationError, ConfigError, InputError, OutputError, WorkError
+from napari_masktrack.cli.work import Sink, carry, fine_tune, fit_crf
+from napari_masktrack.config import FinetuneConfig, PropagationConfig
+from napari_masktrack.errors import AnnotationError, InputError, OutputError, WorkError
 
 if TYPE_CHECKING:
     from napari_masktrack.core.annotation import Annotations
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "Carry painted masks through a movie."
 
-VARIANTS = {
-    "flow": "look at the optical flow as well as at the image",
-    "crf": "sharpen the masks with a fully connected CRF",
-}
+OpenInput: TypeAlias = Callable[[], "tuple[Movie, Annotations]"]
+OpenSink: TypeAlias = Callable[["Movie", "Annotations", range], Sink]
 
 
 @dataclass(frozen=True)
@@ -43,32 +41,25 @@ class Job:
     finetune: FinetuneConfig | None
     sink: Sink
     weights: Path | None
+    finetune_flow: bool = False
+    crf_search: bool = False
 
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "movie", metavar="MOVIE", type=Path, help="folder of images, TIFF stack, Zarr array or video"
+        "movie",
+        metavar="MOVIE",
+        nargs="?",
+        type=Path,
+        help="folder of images, TIFF stack, Zarr array or video",
     )
     _add_files(parser)
-    parser.add_argument(
-        "--finetune", choices=tuple(FINETUNE), default="quick",
-        help="adapt the network to the painted frames first (default: quick, about 20 s on two cores)",
-    )  # fmt: skip
     parser.add_argument(
         "--frames", metavar="A:B", type=frame_range, default=slice(None),
         help="only frames A up to, not including, B; counted from 0 (default: all)",
     )  # fmt: skip
-    parser.add_argument("--model", metavar="NAME|FILE", help="embedded model or .safetensors file")
-    parser.add_argument(
-        "--device", type=device_name, default="auto", metavar="{auto,cpu,cuda,mps}",
-        help="where to compute (default: auto, a GPU if there is one)",
-    )  # fmt: skip
-    for name, text in VARIANTS.items():
-        parser.add_argument(f"--{name}", action="store_true", help=f"{text} (not in this version)")
-    add_settings(parser.add_argument_group("propagation"), PropagationConfig)
-    modes = {mode: settings for mode, settings in FINETUNE.items() if settings is not None}
-    add_settings(parser.add_argument_group("fine-tuning"), FinetuneConfig, modes)
+    add_tracking(parser)
 
 
 def run(options: Namespace, terminal: Terminal) -> None:
@@ -81,12 +72,20 @@ def run(options: Namespace, terminal: Terminal) -> None:
     WorkError
         The work failed on its way; what was finished is kept.
     """
-    job = prepare(options)
+    complete(prepare(options), options, terminal)
+
+
+def complete(
+    job: Job, options: Namespace, terminal: Terminal, begin: "Callable[[Tracker], object] | None" = None
+) -> None:
+    """Load the network and do what was prepared; `begin` is told the tracker before it works."""
     terminal.check()
     from napari_masktrack.tracker import Tracker
 
     model = {} if options.model is None else {"model": options.model}
     tracker = Tracker(**model, device=options.device)
+    if begin is not None:
+        begin(tracker)
     with job.sink.kept(terminal):
         work(job, tracker, terminal)
     terminal.say(job.sink.summary())
@@ -98,30 +97,62 @@ def work(job: Job, tracker: "Tracker", terminal: Terminal) -> None:
     results = tracker.propagate(job.movie, job.annotations, job.config, frames=job.frames)
     if job.finetune is not None:
         fine_tune(tracker.finetune(job.movie, job.annotations, job.finetune), job.finetune, terminal)
+        if job.finetune_flow:
+            steps = tracker.finetune(job.movie, job.annotations, job.finetune, stream="motion")
+            fine_tune(steps, job.finetune, terminal, what="the flow's network")
+    if job.crf_search:
+        fit_crf(tracker.fit_crf(job.movie, job.annotations, job.config), terminal)
     if job.weights is not None:
         _save_weights(tracker, job.weights, terminal)
     carry(results, job.sink, terminal)
 
 
-def prepare(options: Namespace) -> Job:
+def prepare(
+    options: Namespace, open_input: OpenInput | None = None, open_sink: OpenSink | None = None
+) -> Job:
     """Check all that can be checked without the network, in the order in which a user would look.
+
+    Parameters
+    ----------
+    options : Namespace
+    open_input : callable, optional
+        Gives movie and annotations; by default those of the files in the options.
+    open_sink : callable, optional
+        Takes movie, annotations and frames; by default the sink writes the files in the options.
 
     Raises
     ------
     InputError
     """
-    _refuse_variants(options)
-    config = PropagationConfig(**given_settings(options, PropagationConfig))
-    finetune = _finetune_settings(options)
+    config = propagation_settings(options)
+    finetune = finetune_settings(options, also=("save_weights",))
+    movie, annotations = _open_files(options) if open_input is None else open_input()
+    frames = _frames(options.frames, movie)
+    movie.image(annotations.frames[0])  # reads all over the movie for its intensities: damage shows now
+    if open_sink is None:
+        sink = _open_sink(options, movie, annotations, frames)
+    else:
+        sink = open_sink(movie, annotations, frames)
+    _check_new(options.confidence, ".csv", "--confidence")
+    _check_new(options.save_weights, ".safetensors", "--save-weights")
+    return Job(
+        movie, annotations, frames, config, finetune, sink,
+        weights=options.save_weights, finetune_flow=options.finetune_flow, crf_search=options.crf_search,
+    )  # fmt: skip
+
+
+def _open_files(options: Namespace) -> "tuple[Movie, Annotations]":
     if options.annotations is None and options.boxes is None:
         raise AnnotationError("Nothing is annotated; give --annotations PATH, --boxes FILE, or both.")
-    from napari_masktrack.io.exporters import open_writer
     from napari_masktrack.io.readers import open_movie
 
     movie = open_movie(options.movie, axes=options.axes, channels=options.channels)
-    annotations = _annotations(options, movie)
-    frames = _frames(options.frames, movie)
-    movie.image(annotations.frames[0])  # reads all over the movie for its intensities: damage shows now
+    return movie, _annotations(options, movie)
+
+
+def _open_sink(options: Namespace, movie: "Movie", annotations: "Annotations", frames: range) -> Sink:
+    from napari_masktrack.io.exporters import open_writer
+
     writer = open_writer(
         options.output,
         frames=len(frames),
@@ -129,10 +160,7 @@ def prepare(options: Namespace) -> Job:
         labels_max=annotations.labels[-1],
         first=frames.start,
     )
-    _check_new(options.confidence, ".csv", "--confidence")
-    _check_new(options.save_weights, ".safetensors", "--save-weights")
-    sink = Sink(writer, options.confidence)
-    return Job(movie, annotations, frames, config, finetune, sink, options.save_weights)
+    return Sink(writer, options.confidence)
 
 
 def _save_weights(tracker: "Tracker", path: Path, terminal: Terminal) -> None:
@@ -156,7 +184,7 @@ def _add_files(parser: Parser) -> None:
         help="boxes instead of masks or beside them: CSV with the columns frame, label, y0, x0, y1, x1",
     )  # fmt: skip
     files.add_argument(
-        "--output", metavar="PATH", type=Path, required=True,
+        "--output", metavar="PATH", type=Path,
         help="new folder for one PNG mask per frame, or a new path ending in .tif, .zarr or .json (COCO)",
     )  # fmt: skip
     files.add_argument(
@@ -173,25 +201,6 @@ def _add_files(parser: Parser) -> None:
     files.add_argument(
         "--channels", metavar="C[,C,C]", type=channel_list, help="channel to look at, from 0, or up to three"
     )
-
-
-def _refuse_variants(options: Namespace) -> None:
-    # Where the variants will be hooked in: as wrappers of the segmenter (flow) and of the results (CRF).
-    for name in VARIANTS:
-        if getattr(options, name):
-            raise ConfigError(f"--{name} is not available in this version; leave it out.")
-
-
-def _finetune_settings(options: Namespace) -> FinetuneConfig | None:
-    settings, changes = FINETUNE[options.finetune], given_settings(options, FinetuneConfig)
-    if settings is not None:
-        return replace(settings, **changes)
-    unused = [option_name(name) for name in changes] + ["--save-weights"] * (options.save_weights is not None)
-    if unused:
-        raise ConfigError(
-            f"{unused[0]} belongs to fine-tuning, which is off; leave it out, or use quick or full."
-        )
-    return None
 
 
 def _annotations(options: Namespace, movie: "Movie") -> "Annotations":

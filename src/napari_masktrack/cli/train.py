@@ -1,10 +1,9 @@
 """`masktrack train`: images with masks in, the weights of a network out."""
 
 from argparse import Namespace
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_masktrack.cli.parser import Parser, add_settings, device_name, given_settings
 from napari_masktrack.cli.progress import duration
@@ -86,7 +85,8 @@ def run(options: Namespace, terminal: Terminal) -> None:
     for dataset in recipe.datasets:
         _check_objects(dataset)
     partial = partial_path(output)
-    recipe = _begin(options, recipe, partial, terminal)
+    recipe = _begin(options, recipe)
+    _check_unfinished(partial, recipe.config, terminal)
     try:
         steps = guarded(train(recipe, output, device=device))
         last = follow_training(steps, terminal, title="Training")
@@ -154,37 +154,30 @@ def _check_objects(dataset: "Dataset") -> None:
         raise InputError(f"No mask in {shown(folder)} holds an object; mark objects by values above 0.")
 
 
-def _begin(options: Namespace, recipe: "Recipe", partial: Path, terminal: Terminal) -> "Recipe":
-    """Settle the first weights: those of an interrupted training, else those asked for."""
-    from napari_masktrack.model.checkpoint import find_weights, load_checkpoint, save_checkpoint
-
+def _check_unfinished(partial: Path, config: TrainConfig, terminal: Terminal) -> None:
+    """Say that an interrupted training goes on, or refuse to if there is nothing left to do."""
     done = _steps_in(partial)
-    if done is not None and done >= recipe.config.steps:
+    if done is None:
+        return
+    if done >= config.steps:
         raise ConfigError(f"{shown(partial)} has {done} steps already; give more --steps, or move it away.")
-    if done:
-        terminal.complain(f"Going on from {shown(partial)}, which has {done} steps.")
-    else:
-        partial.unlink(missing_ok=True)
+    terminal.complain(f"Going on from {shown(partial)}, which has {done} steps.")
+
+
+def _begin(options: Namespace, recipe: "Recipe") -> "Recipe":
+    """Take the weights over that --start asks for, in place of those that the recipe names."""
+    from napari_masktrack.model.checkpoint import find_weights, load_checkpoint
+    from napari_masktrack.model.registry import backbone_of
+
     if options.start is None:
         return recipe
     path = find_weights(options.start)
     if not _describes_network(path):
-        return replace(recipe, pretrained=path)
-    network = load_checkpoint(options.start).network
-    backbone = _backbone(network.description)
+        return replace(recipe, pretrained=path, start=None)
+    backbone = backbone_of(load_checkpoint(path).network.description)
     if backbone != getattr(options, "backbone", backbone):
         raise ConfigError(f"{shown(path)} has the backbone {backbone}; leave --backbone out.")
-    if not done:
-        # `train` goes on from a checkpoint where there is one; one with no steps made is a start.
-        save_checkpoint(partial, network, {"steps": "0"})
-    return replace(recipe, pretrained=None, config=replace(recipe.config, backbone=backbone))
-
-
-def _backbone(description: Mapping[str, Any]) -> str:
-    from napari_masktrack.model.registry import TRAINABLE
-
-    fitting = (name for name, needed in TRAINABLE.items() if needed.items() <= description.items())
-    return next(fitting, TrainConfig.backbone)
+    return replace(recipe, pretrained=None, start=path, config=replace(recipe.config, backbone=backbone))
 
 
 def _describes_network(path: Path) -> bool:
@@ -213,9 +206,8 @@ def _steps_in(partial: Path) -> int | None:
 
 
 def _kept(partial: Path) -> str:
-    """Say what an interrupted training leaves; a mere start is removed."""
+    """Say what an interrupted training leaves."""
     steps = _steps_in(partial)
-    if steps:
+    if steps is not None:
         return f"{shown(partial)} keeps its first {steps} steps; the same command goes on from there."
-    partial.unlink(missing_ok=True)
     return "It had not come to its first checkpoint, so nothing is kept."

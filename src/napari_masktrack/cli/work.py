@@ -12,6 +12,7 @@ from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.refusal import shown
 
 if TYPE_CHECKING:  # NumPy and torch come with these, and `--help` needs neither
+    from napari_masktrack.core.crf_search import SearchStep
     from napari_masktrack.io.writers import LabelWriter
     from napari_masktrack.propagation import FrameResult
     from napari_masktrack.training.train import TrainStep
@@ -32,14 +33,14 @@ class Sink:
 
     def __init__(self, writer: "LabelWriter", confidence: Path | None = None) -> None:
         self.writer, self.confidence = writer, confidence
-        self._rows: list[tuple[int, int, float, int]] = []
+        self._rows: list[tuple[int, int, float, int, float | None]] = []
 
     def keep(self, result: "FrameResult") -> None:
         """Write one frame."""
         self.writer.write(result.frame, result.labels)
         if self.confidence is not None:
             self._rows += [
-                (result.frame, label, value, result.source[label])
+                (result.frame, label, value, result.source[label], result.agreement.get(label))
                 for label, value in sorted(result.confidence.items())
             ]
 
@@ -81,8 +82,10 @@ class Sink:
         if self.confidence is not None and self._rows:
             from napari_masktrack.io.exporters import save_metrics_csv
 
-            columns = ("frame", "label", "confidence", "from_frame")
-            rows = (dict(zip(columns, row, strict=True)) for row in sorted(self._rows))
+            columns = ("frame", "label", "confidence", "from_frame", "agreement")
+            compared = any(row[-1] is not None for row in self._rows)
+            kept = columns if compared else columns[:-1]
+            rows = (dict(zip(kept, row, strict=False)) for row in sorted(self._rows, key=lambda row: row[:2]))
             try:
                 save_metrics_csv(self.confidence, rows)
             except OutputError as error:
@@ -133,12 +136,42 @@ def follow_training(
         raise WorkError(str(error)) from error
 
 
-def fine_tune(steps: "Iterator[TrainStep]", settings: FinetuneConfig, terminal: Terminal) -> None:
-    """Run a fine-tuning to its end, and say how it went."""
+def fine_tune(
+    steps: "Iterator[TrainStep]", settings: FinetuneConfig, terminal: Terminal, *, what: str = ""
+) -> None:
+    """Run a fine-tuning to its end, and say how it went; `what` names a network that is not the main one."""
     last = follow_training(steps, terminal, title="Fine-tuning", seconds=settings.seconds)
     if last is not None:
-        took = duration(last.seconds)
-        terminal.complain(f"Fine-tuned: {last.step} steps in {took}, loss {last.loss:.3f}.")
+        took, name = duration(last.seconds), f" {what}" if what else ""
+        terminal.complain(f"Fine-tuned{name}: {last.step} steps in {took}, loss {last.loss:.3f}.")
+
+
+def fit_crf(steps: "Iterator[SearchStep]", terminal: Terminal) -> None:
+    """Run a search for the CRF's parameters to its end, and say what it found.
+
+    Raises
+    ------
+    WorkError
+        A frame could not be read or computed.
+    """
+    from napari_masktrack.core.crf_search import SEARCHED
+
+    first = last = None
+    try:
+        with terminal.progress("Fitting the CRF") as progress, _closing(steps):
+            for last in steps:
+                first = first or last
+                terminal.check()
+                progress.update(last.step / last.steps, f"try {last.step} of {last.steps}")
+    except InputError as error:
+        raise WorkError(str(error)) from error
+    if first is None or last is None:
+        terminal.complain("The CRF stays as in the paper: no painted mask could be carried over two frames.")
+        return
+    found = ", ".join(f"{name} {getattr(last.config, name):.3g}" for name in SEARCHED)
+    terminal.complain(
+        f"CRF: {found}; J on the painted frames {first.similarity:.3f} before, {last.similarity:.3f} now."
+    )
 
 
 def carry(results: "Iterator[FrameResult]", sink: Sink, terminal: Terminal) -> None:

@@ -3,6 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -90,20 +93,31 @@ class Annotations:
     @property
     def frames(self) -> tuple[int, ...]:
         """Annotated frames, sorted."""
-        return tuple(sorted({item.frame for item in self.items}))
+        return tuple(self._by_frame)
 
     @property
     def labels(self) -> tuple[int, ...]:
         """Ids of the annotated objects, sorted."""
-        return tuple(sorted({item.label for item in self.items}))
+        return tuple(sorted(self._by_label))
 
     def at(self, frame: int) -> tuple[Annotation, ...]:
         """Give the items of one frame, sorted by label; none is an empty tuple."""
-        return tuple(item for item in self.items if item.frame == frame)
+        return self._by_frame.get(frame, ())
 
-    def of(self, label: int) -> dict[int, Annotation]:
-        """Give the items of one object by frame, sorted; none is an empty dict."""
-        return {item.frame: item for item in self.items if item.label == label}
+    def of(self, label: int) -> Mapping[int, Annotation]:
+        """Give the items of one object by frame, sorted; none is an empty mapping."""
+        return MappingProxyType(self._by_label.get(label, {}))
+
+    @cached_property
+    def _by_frame(self) -> dict[int, tuple[Annotation, ...]]:
+        return {frame: tuple(items) for frame, items in groupby(self.items, lambda item: item.frame)}
+
+    @cached_property
+    def _by_label(self) -> dict[int, dict[int, Annotation]]:
+        found: dict[int, dict[int, Annotation]] = defaultdict(dict)
+        for item in self.items:
+            found[item.label][item.frame] = item
+        return dict(found)
 
     def label_image(self, frame: int, shape: Shape) -> NDArray[np.uint16]:
         """Draw what is painted on a frame: masks and polygons, not boxes and lone scribbles.

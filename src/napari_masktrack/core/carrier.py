@@ -45,7 +45,7 @@ _CERTAIN = 2.0
 """More than any probability: what the user painted wins."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Piece:
     """One object's share of one frame.
 
@@ -68,8 +68,12 @@ class Piece:
     confidence: float
     source: int
 
+    def region(self, threshold: float) -> Region | None:
+        """Return where the object is more probable than `threshold`; None when that is nowhere."""
+        return Region.of(self.values > threshold, corner=self.box[:2]) if self.values.size else None
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class _Look:
     """A question to the network and its answer, in pixels of the crop."""
 
@@ -88,6 +92,11 @@ class Carrier:
     segment : callable
         (B, S, S, 3) uint8 and (B, S, S) bool to (B, S, S) float32.
     config : PropagationConfig
+
+    Attributes
+    ----------
+    image : uint8 (Y, X, C) or None
+        The frame that was carried over last.
     """
 
     def __init__(
@@ -95,10 +104,12 @@ class Carrier:
     ) -> None:
         self.movie, self.annotations, self.segment, self.config = movie, annotations, segment, config
         self.tracks: dict[int, Track] = {}
-        self._before: Image | None = None
+        self.image: Image | None = None
 
     def carry(self, frame: int, legs: Sequence[Leg], rivals: Sequence[Piece] = ()) -> list[Piece]:
         """Return the pieces of a frame, one per leg; frames must come in the order of the legs.
+
+        Objects that are carried only to be compared see the others, but are not seen by them.
 
         Parameters
         ----------
@@ -108,16 +119,28 @@ class Carrier:
             Other objects on this frame that were carried there before; they compete for the pixels.
         """
         image = self.movie.image(frame)
-        starting = [leg for leg in legs if leg.anchor == frame]
+        needed = [leg for leg in legs if leg.carries(frame)]
+        compared = [leg for leg in legs if not leg.carries(frame)]
+        pieces = self._carry(frame, image, needed, rivals)
+        if compared:
+            labels = {leg.label for leg in compared}
+            others = [piece for piece in (*rivals, *pieces.values()) if piece.label not in labels]
+            pieces |= self._carry(frame, image, compared, others)
+        self.tracks = {leg.label: self.tracks[leg.label] for leg in legs}
+        self.image = image
+        return [pieces[leg.label] for leg in legs]
+
+    def _carry(
+        self, frame: int, image: Image, legs: Sequence[Leg], rivals: Sequence[Piece]
+    ) -> dict[int, Piece]:
+        """Return the pieces of objects that compete with one another and with their rivals."""
         going = [leg for leg in legs if leg.anchor != frame]
-        pieces = {leg.label: self._start(frame, leg.label, image) for leg in starting}
+        pieces = {leg.label: self._start(frame, leg.label, image) for leg in legs if leg.anchor == frame}
         pieces.update(self._step(image, going, [*pieces.values(), *rivals], len(legs)))
         labels = self._settle(pieces, rivals)
         for leg in going:
             self._remember(leg.label, pieces[leg.label], labels)
-        self.tracks = {leg.label: self.tracks[leg.label] for leg in legs}
-        self._before = image
-        return [pieces[leg.label] for leg in legs]
+        return pieces
 
     def _settle(self, pieces: dict[int, Piece], rivals: Sequence[Piece]) -> Labels:
         """Let the objects compete for the pixels; stray parts that a rival claims go to the rival."""
@@ -175,12 +198,12 @@ class Carrier:
 
     def _moved(self, track: Track, image: Image) -> Track:
         """Return the track with its mask moved along the optical flow, where that can be trusted."""
-        if not self.config.warp or track.region is None or self._before is None:
+        if not self.config.warp or track.region is None or self.image is None:
             return track
         bounds = window_around(track.region.box, margin=FLOW_MARGIN).bounds(self.movie.shape)
         part = (slice(bounds[0], bounds[2]), slice(bounds[1], bounds[3]))
         mask = track.region.part(bounds)
-        moved, trusted = warp(mask, self._before[part], image[part], longest_side=FLOW_SIDE, preset="fine")
+        moved, trusted = warp(mask, self.image[part], image[part], longest_side=FLOW_SIDE, preset="fine")
         region = Region.of(moved, corner=bounds[:2]) if trusted else None
         return track if region is None else replace(track, region=region)
 
@@ -207,9 +230,7 @@ class Carrier:
     ) -> Piece:
         """Return an object that was lost, if it is found again where no other object is."""
         answers = [(look.window, look.answer) for look in looks]
-        others = [
-            Region.of(p.values > self.config.threshold, corner=p.box[:2]) for p in taken if p.values.size
-        ]
+        others = [piece.region(self.config.threshold) for piece in taken]
         found = recapture(
             self.tracks[leg.label], answers, image, self.segment,
             config=self.config, taken=[region for region in others if region is not None],

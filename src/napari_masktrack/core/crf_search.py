@@ -16,7 +16,7 @@ SEARCHED = ("appearance", "colour", "distance", "smoothness")
 """Settings that are searched, in this order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Example:
     """What the network sees on an annotated frame and around it, and the truth.
 

@@ -18,11 +18,15 @@ class Leg:
         The annotated frame.
     last : int
         The last frame of the leg, included; before the anchor when it is carried backwards.
+    kept : int, optional
+        The last frame whose result it gives, by default `last`; beyond it, the object is carried only to
+        be compared. On the other side of the anchor when the leg gives no result at all.
     """
 
     label: int
     anchor: int
     last: int
+    kept: int | None = None
 
     @property
     def ascending(self) -> bool:
@@ -31,15 +35,33 @@ class Leg:
 
     def covers(self, frame: int) -> bool:
         """Tell whether the leg gives this frame's result; backwards the anchor itself is not given."""
-        return self.anchor <= frame <= self.last if self.ascending else self.last <= frame < self.anchor
+        kept = self.last if self.kept is None else self.kept
+        return self.anchor <= frame <= kept if self.ascending else kept <= frame < self.anchor
 
     def carries(self, frame: int) -> bool:
-        """Tell whether the leg has to be worked on at this frame, its start included."""
-        return self.covers(frame) or frame == self.anchor
+        """Tell whether the results need the leg to be worked on at this frame, its start included."""
+        return self.covers(frame) or (frame == self.anchor and self.gives)
+
+    def compares(self, frame: int) -> bool:
+        """Tell whether the leg gives this frame a second mask, beside the one of the result."""
+        reached = self.anchor < frame <= self.last if self.ascending else self.last <= frame < self.anchor
+        return reached and not self.covers(frame)
+
+    @property
+    def gives(self) -> bool:
+        """Whether it gives any frame's result."""
+        if self.kept is None:
+            return True
+        return self.kept >= self.anchor if self.ascending else self.kept < self.anchor
 
 
 def plan(
-    anchors: Mapping[int, Sequence[int]], *, frames: int, direction: Direction, wanted: range
+    anchors: Mapping[int, Sequence[int]],
+    *,
+    frames: int,
+    direction: Direction,
+    wanted: range,
+    both_sides: bool = False,
 ) -> tuple[Leg, ...]:
     """Return the legs that give every wanted frame its result.
 
@@ -51,6 +73,9 @@ def plan(
     direction : 'both', 'forward' or 'backward'
     wanted : range
         Frames whose result is asked for; legs lead there but not beyond.
+    both_sides : bool
+        With the direction 'both', legs go on to the next annotated frame of their object, so that
+        frames between two have a second mask to compare with.
 
     Notes
     -----
@@ -61,7 +86,9 @@ def plan(
         for index, anchor in enumerate(places):
             before = places[index - 1] if index else -1
             after = places[index + 1] if index + 1 < len(places) else frames
-            legs += _legs_of(label, anchor, _reach((before, anchor, after), direction, frames), wanted)
+            near = _reach((before, anchor, after), direction, frames)
+            far = (before + 1, after - 1) if both_sides and direction == "both" else near
+            legs += _legs_of(label, anchor, (near, far), wanted)
     return tuple(legs)
 
 
@@ -77,12 +104,20 @@ def _reach(around: tuple[int, int, int], direction: Direction, frames: int) -> t
     return first, last
 
 
-def _legs_of(label: int, anchor: int, reach: tuple[int, int], wanted: range) -> Iterator[Leg]:
-    first, last = max(reach[0], wanted.start), min(reach[1], wanted.stop - 1)
-    if last >= max(anchor, wanted.start):
-        yield Leg(label, anchor, last)
-    if first < anchor and first < wanted.stop:
-        yield Leg(label, anchor, first)
+def _legs_of(
+    label: int, anchor: int, reaches: tuple[tuple[int, int], tuple[int, int]], wanted: range
+) -> Iterator[Leg]:
+    """Yield the legs from an anchor over the frames nearest to it, and on over those farther away."""
+    (near_first, near_last), (far_first, far_last) = (
+        (max(first, wanted.start), min(last, wanted.stop - 1)) for first, last in reaches
+    )
+    earliest, latest = max(anchor, wanted.start), min(anchor, wanted.stop)
+    if far_last >= earliest:
+        kept = near_last if near_last >= earliest else anchor - 1
+        yield Leg(label, anchor, far_last, None if kept == far_last else kept)
+    if far_first < latest:
+        kept = near_first if near_first < latest else anchor
+        yield Leg(label, anchor, far_first, None if kept == far_first else kept)
 
 
 def itinerary(legs: Iterable[Leg], *, ascending: bool) -> Iterator[tuple[int, list[Leg]]]:

@@ -8,7 +8,7 @@ from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.instances import BoolImage, BoundingBox, Window, bounding_box
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Region:
     """An object's pixels within its bounding box.
 

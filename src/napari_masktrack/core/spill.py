@@ -32,8 +32,15 @@ class Spill:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def put(self, frame: int, pieces: list[Piece]) -> None:
+    def put(self, frame: int, pieces: list[Piece], *, kind: str = "carried") -> None:
         """Keep the pieces of a frame; probabilities in half precision.
+
+        Parameters
+        ----------
+        frame : int
+        pieces : list of Piece
+        kind : str
+            Each frame has a place for every kind.
 
         Raises
         ------
@@ -45,7 +52,7 @@ class Spill:
         try:
             if self._folder is None:
                 self._folder = TemporaryDirectory(prefix="masktrack-")
-            with open(self._path(frame), "wb") as file:
+            with open(self._path(frame, kind), "wb") as file:
                 file.write(len(pieces).to_bytes(_HEAD, "little") + np.array(facts, float).tobytes())
                 file.write(zlib.compress(values, level=1))
         except OSError as error:
@@ -54,25 +61,25 @@ class Spill:
                 "make room there, or let TMPDIR name a folder with room."
             ) from error
 
-    def take(self, frame: int) -> list[Piece]:
+    def take(self, frame: int, *, kind: str = "carried") -> list[Piece]:
         """Return the pieces of a frame and forget them; none is an empty list."""
-        if self._folder is None or not os.path.exists(self._path(frame)):
+        if self._folder is None or not os.path.exists(path := self._path(frame, kind)):
             return []
-        with open(self._path(frame), "rb") as file:
+        with open(path, "rb") as file:
             count = int.from_bytes(file.read(_HEAD), "little")
             facts = np.frombuffer(file.read(count * _FACTS * 8)).reshape(count, _FACTS)
             values = np.frombuffer(zlib.decompress(file.read()), np.float16)
-        os.remove(self._path(frame))
+        os.remove(path)
         pieces, start = [_piece(each) for each in facts], 0
         for piece in pieces:
             piece.values[...] = values[start : start + piece.values.size].reshape(piece.values.shape)
             start += piece.values.size
         return pieces
 
-    def _path(self, frame: int) -> str:
+    def _path(self, frame: int, kind: str) -> str:
         # no Path: the interpreter would keep a growing table of all the frames' names
         assert self._folder is not None
-        return os.path.join(self._folder.name, f"{frame}.npz")
+        return os.path.join(self._folder.name, f"{frame}.{kind}")
 
 
 def _piece(facts: npt.NDArray[np.float64]) -> Piece:

@@ -12,6 +12,9 @@ VANISHED = 0.03
 """An object of less than this share of its usual area is lost."""
 _HABIT = 0.1
 _STEER = 0.5
+_SHRINK = 0.97
+"""The window never becomes smaller faster than this per frame: a mask of which something hides half
+comes back whole."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Track:
         Frames since it was last seen; 0 while it is in sight.
     velocity : (dy, dx)
         Smoothed motion in pixels per frame.
+    extent : float
+        Longer side of its box in pixels, of late: it falls slowly.
     """
 
     region: Region | None
@@ -37,6 +42,7 @@ class Track:
     area: float
     lost: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
+    extent: float = 0.0
 
     @classmethod
     def start(cls, region: Region | None, *, frame_shape: tuple[int, int], margin: float) -> "Track":
@@ -44,16 +50,18 @@ class Track:
         if region is None:
             y, x = (n / 2 for n in frame_shape)
             return cls(None, Window(y, x, float(max(frame_shape))), area=0.0, lost=1)
-        return cls(region, window_around(region.box, margin=margin), float(region.area))
+        window = window_around(region.box, margin=margin)
+        return cls(region, window, float(region.area), extent=float(region.longer_side))
 
     def look(self, config: PropagationConfig, shape: tuple[int, int]) -> Window:
         """Return the window to look at on the next frame.
 
-        Around the object while it is in sight; where it went out of sight, growing frame by frame,
-        while it is lost.
+        Around the object while it is in sight, shrinking slowly; where it went out of sight, growing
+        frame by frame, while it is lost.
         """
         if self.region is not None:
-            return window_around(self.region.box, margin=config.margin)
+            window = window_around(self.region.box, margin=config.margin)
+            return replace(window, side=max(window.side, config.margin * _SHRINK * self.extent))
         window = self.window.grown(config.growth, shape)
         y = min(max(window.y + self.velocity[0], 0), shape[0] - 1)
         x = min(max(window.x + self.velocity[1], 0), shape[1] - 1)
@@ -66,11 +74,13 @@ class Track:
     def seen(self, region: Region, window: Window) -> "Track":
         """Return the track after the object was found."""
         velocity, area = (0.0, 0.0), self.area
+        extent = float(region.longer_side)
         if self.region is not None:
+            extent = max(extent, _SHRINK * self.extent)
             step = [new - old for new, old in zip(region.centre, self.region.centre, strict=True)]
             velocity = tuple(_STEER * s + (1 - _STEER) * v for s, v in zip(step, self.velocity, strict=True))  # type: ignore[assignment]
             area = (1 - _HABIT) * self.area + _HABIT * region.area
-        return Track(region, window, area or float(region.area), 0, velocity)
+        return Track(region, window, area or float(region.area), 0, velocity, extent)
 
     def missed(self, window: Window) -> "Track":
         """Return the track after the object was not found; its last motion goes on, ever slower."""

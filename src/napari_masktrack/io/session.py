@@ -9,6 +9,7 @@ before is there. The layout of the folder::
     weights/finetuned.safetensors      the network as it was fine-tuned
     results.zarr                       label images, (T, Y, X), one chunk per frame
     metrics.csv                        one row per frame and object
+    former/                            drawings of deleted layers, and the result before the last
     session.lock                       who is writing
 """
 
@@ -29,6 +30,7 @@ from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_drawings import DrawnShape, Mark, annotations_of, read_shapes, write_shapes
 from napari_masktrack.io.session_files import put_aside, read_labels, read_table, remove, saving, sweep
 from napari_masktrack.io.session_files import write_labels as write_label_file
+from napari_masktrack.io.session_former import FormerWork
 from napari_masktrack.io.session_head import NAMES, Head, SessionObject, marks_to_json, objects_to_json
 from napari_masktrack.io.session_lock import LOCK_NAME, FolderLock
 from napari_masktrack.io.session_movie import MovieReference
@@ -59,6 +61,7 @@ class Session:
         What could not be read, in words for the user; the rest was loaded. A damaged file is renamed,
         never written over.
     results : SessionResults
+    former : FormerWork
     """
 
     def __init__(self, folder: Path, head: Head, lock: FolderLock | None) -> None:
@@ -67,7 +70,7 @@ class Session:
         self.problems: list[str] = list(head.problems)
         self.read_only = lock is None
         self.interrupted = lock is not None and lock.interrupted
-        self.results = SessionResults(self)
+        self.results, self.former = SessionResults(self), FormerWork(self)
 
     @classmethod
     def create(
@@ -189,7 +192,7 @@ class Session:
         path = self._layer(kind) / f"{frame:05d}.png"
         if labels.any():
             write_label_file(path, labels)
-        else:
+        elif path.exists() and self.attempt(path, read_labels) is not None:  # a damaged one is kept
             remove(path)
 
     def annotated_frames(self, kind: str = "masks") -> tuple[int, ...]:

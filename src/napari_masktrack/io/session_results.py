@@ -15,6 +15,7 @@ from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.refusal import reason, refusing, shown
 from napari_masktrack.io.session_files import put_aside, saving, sweep
 from napari_masktrack.io.session_movie import MovieReference
+from napari_masktrack.io.writers import LabelWriter, Layout
 
 _REMEMBERED = 3  # frames: painting reads the same one many times
 
@@ -27,6 +28,7 @@ class Owner(Protocol):
     folder: Path
     movie: MovieReference
     read_only: bool
+    results: "SessionResults"
 
     def note_problem(self, problem: str) -> None:
         """Add to the problems."""
@@ -140,6 +142,10 @@ class LabelStore:
         with saving(self.path):
             (self.path / f"{frame}.0.0").unlink(missing_ok=True)
 
+    def reread(self) -> None:
+        """Forget what is in memory, because the files are others now."""
+        self._array, self._recent = None, {}
+
     def open(self, *, create: bool = False) -> Any:
         """Give the Zarr array.
 
@@ -162,7 +168,8 @@ class LabelStore:
                 self._array = self._create()
                 return self._array
             with refusing(self.path, InputError):
-                array = zarr.open_array(self.path, mode="r+" if create else "r")
+                with zarr.config.set({"array.write_empty_chunks": True}):  # as in `_create`
+                    array = zarr.open_array(self.path, mode="r+" if create else "r")
                 if array.shape != (self.frames, *self.shape) or array.dtype != np.uint16:
                     raise InputError(
                         f"{shown(self.path)} is of another movie (shape {array.shape}); remove it."
@@ -222,7 +229,7 @@ class SessionResults(LabelStore):
             The disk refused.
         """
         self._session.require_writable()
-        self._array, self._recent = None, {}
+        self.reread()
         with saving(self.path):
             if self.path.exists():
                 shutil.rmtree(self.path)
@@ -243,3 +250,26 @@ class SessionResults(LabelStore):
                 except WorkError as failed:
                     kept = f" {failed}"
             self._session.note_problem(f"{error}{kept} The rest of the session was loaded.")
+
+
+class SessionWriter(LabelWriter):
+    """Writes results into a session, which may hold some: only frames that come are replaced.
+
+    Parameters
+    ----------
+    session : Owner
+        Open for writing.
+    frames : range
+        The frames that will come.
+    """
+
+    def __init__(self, session: Owner, frames: range) -> None:
+        self._session = session
+        layout = Layout(frames=len(frames), shape=session.movie.shape, first=frames.start)
+        super().__init__(session.folder, layout)
+
+    def _check(self) -> None:
+        self._session.require_writable()
+
+    def _write(self, frame: int, labels: NDArray[Any]) -> None:
+        self._session.results.write(frame, labels)

@@ -21,6 +21,7 @@ from napari_masktrack.layers.create import (
 )
 from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie, Layout, movie_of
+from napari_masktrack.layers.probability import ProbabilityStore
 from napari_masktrack.layers.reading import read_annotations, read_shapes
 from napari_masktrack.layers.result import ResultStore
 from napari_masktrack.layers.session import SessionLink, describe_layer, restore_layers
@@ -31,6 +32,7 @@ __all__ = [
     "LayerAxes",
     "LayerMovie",
     "Layout",
+    "ProbabilityStore",
     "ResultStore",
     "SessionLink",
     "absent_marks",

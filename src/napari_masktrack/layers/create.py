@@ -19,11 +19,15 @@ from napari_masktrack.layers.placement import over
 NAMES = {
     "masks": "{} masks",
     "scribbles": "{} scribbles",
-    "beside": "{} scribbles beside",
+    "beside": "{} not object",
     "shapes": "{} shapes",
     "result": "{} result",
+    "probability": "{} probability",
 }
 """Roles of layers, and how a layer is named after its movie."""
+
+HOLLOW = 2
+"""Pixels of the outline of strokes that say what is not the object: told by more than colour."""
 
 SPARSE_FROM = 2**28
 """Bytes from which on a label array keeps only its painted frames."""
@@ -43,6 +47,12 @@ def role_of(layer: Layer) -> str | None:
     if role is None and isinstance(layer, Labels | Shapes):
         return "masks" if isinstance(layer, Labels) else "shapes"
     return role if role in NAMES else None
+
+
+def belonging(view: LayerMovie, role: str) -> dict[str, Any]:
+    """Give name, notes and placement of a layer that belongs to a movie, as arguments for a new layer."""
+    notes = {"role": role, "movie": view.movie.name}
+    return {"name": NAMES[role].format(view.layer.name), "metadata": {_KEY: notes}, **over(view)}
 
 
 def new_labels(
@@ -71,15 +81,16 @@ def new_labels(
     ConfigError
         There is no such role.
     """
-    if role not in NAMES or role == "shapes":
+    if role not in NAMES or role in ("shapes", "probability"):
         raise ConfigError(f"A label layer cannot be {role!r}; use masks, scribbles, beside or result.")
     layout = view.layout
     if array is None:
         bytes_needed = 2 * int(np.prod(layout.shape, dtype=np.int64))
         sparse = bytes_needed > sparse_from
         array = FrameArray(layout, SparseFrames(layout.size)) if sparse else np.zeros(layout.shape, np.uint16)
-    metadata = {_KEY: {"role": role, "movie": view.movie.name}}
-    return Labels(array, name=NAMES[role].format(view.layer.name), metadata=metadata, **over(view))
+    layer = Labels(array, **belonging(view, role))
+    layer.contour = HOLLOW if role == "beside" else 0
+    return layer
 
 
 def new_shapes(view: LayerMovie) -> Shapes:
@@ -92,12 +103,10 @@ def new_shapes(view: LayerMovie) -> Shapes:
     """
     return Shapes(
         ndim=view.layer.ndim,
-        name=NAMES["shapes"].format(view.layer.name),
-        metadata={_KEY: {"role": "shapes", "movie": view.movie.name}},
         features={"label": np.empty(0, int)},
         feature_defaults={"label": 1},
         face_color="transparent",
-        **over(view),
+        **belonging(view, "shapes"),
     )
 
 

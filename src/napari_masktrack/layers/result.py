@@ -23,7 +23,7 @@ from napari_masktrack.propagation import FrameResult
 IN_MEMORY_UP_TO = 2**30
 """Bytes from which on a result lies on disk."""
 
-COLUMNS = ("index", "label", "frame", "confidence", "source", "iou")
+COLUMNS = ("index", "label", "frame", "confidence", "source", "agreement", "iou")
 """Of the table of features, one row per frame and object; ``index`` is the label, as napari wants it."""
 
 Rows = dict[int, dict[int, dict[str, float]]]  # by frame, then by object
@@ -131,7 +131,12 @@ class ResultStore:
         self._former.keep(frame, self.labels(frame) if frame in self._done else None)
         self._put(frame, labels)
         self._rows[frame] = {
-            label: {"confidence": float(confidence), "source": result.source.get(label, -1), "iou": np.nan}
+            label: {
+                "confidence": float(confidence),
+                "source": result.source.get(label, -1),
+                "agreement": result.agreement.get(label, np.nan),
+                "iou": np.nan,
+            }
             for label, confidence in result.confidence.items()
         }
         self._redraw(frame, dims)
@@ -199,7 +204,7 @@ class ResultStore:
             "label": np.array([label for _, label, _ in entries], int),
             "frame": np.array([frame for frame, _, _ in entries], int),
         }
-        for name, kind in (("confidence", float), ("source", int), ("iou", float)):
+        for name, kind in (("confidence", float), ("source", int), ("agreement", float), ("iou", float)):
             columns[name] = np.array([row[name] for _, _, row in entries], kind)
         return columns
 
@@ -298,6 +303,7 @@ class ResultStore:
             self._rows.setdefault(frame, {})[label] = {
                 "confidence": float(row["confidence"] or "nan"),
                 "source": int(row["source"] or -1),
+                "agreement": float(row.get("agreement") or "nan"),
                 "iou": float(row["iou"] or "nan"),
             }
         except (KeyError, ValueError):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.reading import read_shapes
 
 _LOOK = 0.02  # seconds of a tick for looking at what was painted
+_PAUSE, _AT_MOST = 0.3, 0.8  # seconds; two may be lost, and a busy computer needs its share
 _SHAPE_EVENTS = ("data", "features", "edge_width")
 
 Key = tuple[str, int]
@@ -62,7 +64,9 @@ class SessionLink:
         self._indices: dict[str, AnnotationIndex] = {}
         self._shapes: Shapes | None = None
         self._values: dict[str, Any] = {}
-        self._saver: Autosaver[Key] = Autosaver(self._read, self._write, clock=clock)
+        self._saver: Autosaver[Key] = Autosaver(
+            self._read, self._write, pause=_PAUSE, at_most=_AT_MOST, clock=clock
+        )
         self.note("layer", describe_layer(view))
 
     @property
@@ -84,7 +88,7 @@ class SessionLink:
             One per role; see `create.role_of`.
         saved : bool, default: False
             Whether the session holds what is on the layer already, as after `restore_layers`. If not,
-            the layer is saved; frames that only the session has stay there.
+            the layer is saved, and the session will hold what is on it and nothing else.
 
         Returns
         -------
@@ -107,7 +111,7 @@ class SessionLink:
             self._shapes = layer
             for name in _SHAPE_EVENTS:
                 layer.events[name].connect(self._shapes_changed)
-            if not saved:
+            if not saved and (layer.data or self.session.shapes()):
                 self._shapes_changed()
             return None
         index = AnnotationIndex(layer, self.view, dims=self._dims, on_change=self._on_change)
@@ -116,24 +120,46 @@ class SessionLink:
                 pass
             index.settle()
         self._indices[role] = index
-        if absent_marks(layer) and not saved:
-            self.note("absent")
+        if not saved:
+            for frame in self.session.annotated_frames(role) if role in LAYERS else ():
+                self._saver.note_change((role, frame))
+            if set(absent_marks(layer)) != set(self.session.absent):
+                self.note("absent")
         return index
 
-    def unwatch(self, layer: Layer) -> None:
-        """Save the rest of a layer and let it go; the session keeps what it has.
+    def unwatch(self, layer: Layer, *, gone: bool = False) -> Path | None:
+        """Save the rest of a layer and let it go.
 
-        Raises as `tick`; the layer is still watched then.
+        Parameters
+        ----------
+        layer : napari layer
+        gone : bool, default: False
+            Whether the user deleted the layer, or draws on another one: then what was on it leaves the
+            session and is kept beside it, see `FormerWork`. If not, the session keeps what it has.
+
+        Returns
+        -------
+        Path or None
+            Where drawings that left are kept.
+
+        Raises
+        ------
+        MaskTrackError
+            As `tick`; the layer is still watched then.
         """
         self.flush()
+        role: str | None = None
         if self._shapes is not None and layer is self._shapes:
             for name in _SHAPE_EVENTS:
                 layer.events[name].disconnect(self._shapes_changed)
-            self._shapes = None
-        for role, index in list(self._indices.items()):
+            self._shapes, role = None, "shapes"
+        for each, index in list(self._indices.items()):
             if index.layer is layer:
                 index.close()
-                del self._indices[role]
+                del self._indices[each]
+                role = each
+        kept = gone and (role in LAYERS or role == "shapes")
+        return self.session.former.take_drawings(str(role)) if kept else None
 
     def note(self, what: str, value: Any = None) -> None:
         """Save something that layers do not announce.

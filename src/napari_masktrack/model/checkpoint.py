@@ -131,7 +131,8 @@ def load_checkpoint(model: str | Path = DEFAULT_MODEL) -> Checkpoint:
         )
     state, metadata = _read(path)
     description, notes = _parse(path, metadata)
-    network = build_network(description)
+    with torch.random.fork_rng(devices=[]):  # weights are drawn only to be replaced
+        network = build_network(description)
     _fill(network, state, path)
     return Checkpoint(network.eval(), _name(model, path), _sha256(path), notes)
 

@@ -1,15 +1,16 @@
 """Where the network runs, and in which precision."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from napari_masktrack.config import DEVICES
 from napari_masktrack.errors import DeviceError
 
 Network = TypeVar("Network", bound=nn.Module)
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -45,19 +46,22 @@ def place(network: Network, device: torch.device) -> Network:
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def half_precision(device: torch.device) -> AbstractContextManager[object]:
+def half_precision(device: torch.device, *, training: bool = False) -> AbstractContextManager[object]:
     """Return the context in which the network computes: half precision where the hardware has it.
 
-    bfloat16 on CUDA, float16 on MPS; bfloat16 on CPUs with instructions for it (AVX512-BF16, AMX), where it
-    halves the time; float32 elsewhere.
+    bfloat16 on CUDA; float16 on MPS, but not for training, as small gradients would become 0; bfloat16 on
+    CPUs with instructions for it (AVX512-BF16, AMX), where it halves the time; float32 elsewhere.
     """
-    if device.type in ("cuda", "mps"):
-        return torch.autocast(device.type, torch.float16 if device.type == "mps" else torch.bfloat16)
+    if device.type == "cuda":
+        return torch.autocast("cuda", torch.bfloat16)
+    if device.type == "mps" and not training:
+        return torch.autocast("mps", torch.float16)
     if device.type == "cpu" and _cpu_has_bfloat16():
         return torch.autocast("cpu", torch.bfloat16)
     return nullcontext()
 
 
 def _cpu_has_bfloat16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
+    # older versions of torch cannot tell: float32 is always right
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -7,6 +7,9 @@ import torch
 from napari_masktrack.model.device import half_precision
 from napari_masktrack.model.network import GuidedNetwork
 
+AT_ONCE = 8 * 320**2
+"""Pixels of crops that go through the network at once, so that hundreds of objects fit into memory."""
+
 
 class NetworkSegmenter:
     """Refine the masks of a batch of crops with a network.
@@ -39,6 +42,15 @@ class NetworkSegmenter:
         float32 (B, S, S)
             Probability of the object.
         """
+        count = max(1, AT_ONCE // max(1, guidance[0].size)) if len(guidance) else 1
+        if len(guidance) <= count:
+            return self._answer(images, guidance)
+        parts = [slice(start, start + count) for start in range(0, len(guidance), count)]
+        return np.concatenate([self._answer(images[part], guidance[part]) for part in parts])
+
+    def _answer(
+        self, images: npt.NDArray[np.uint8], guidance: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
         device = next(self.network.parameters()).device
         with torch.inference_mode(), half_precision(device):
             image = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255)

@@ -68,12 +68,9 @@ def read_scene(dataset: Dataset, index: int, rng: np.random.Generator) -> Scene 
     """
     library = cv2()
     image_path, mask_path = dataset.pairs[index]
-    image = library.imread(str(image_path), library.IMREAD_COLOR)
-    mask = library.imread(str(mask_path), library.IMREAD_UNCHANGED)
-    for path, array in ((image_path, image), (mask_path, mask)):
-        if array is None:
-            raise InputError(f"{path} cannot be read as an image; replace or remove it.")
-    mask = _one_plane(mask)
+    # an orientation in the file would turn the image, but not the mask beside it
+    image = _decode(image_path, library.IMREAD_COLOR | library.IMREAD_IGNORE_ORIENTATION)
+    mask = _one_plane(_decode(mask_path, library.IMREAD_UNCHANGED))
     if mask.shape != image.shape[:2]:
         raise InputError(
             f"{mask_path} is {mask.shape}, its image {image.shape[:2]}; both must be of one size."
@@ -83,6 +80,18 @@ def read_scene(dataset: Dataset, index: int, rng: np.random.Generator) -> Scene 
         return None
     image = np.ascontiguousarray(image[..., ::-1])
     return scenes.surroundings(Scene(image, target, np.ones_like(target), dataset.jump))
+
+
+def _decode(path: Path, flags: int) -> npt.NDArray[Any]:
+    # not `imread`, which on Windows finds no file whose path has letters beyond the system's own
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError:
+        content = np.empty(0, np.uint8)
+    image = cv2().imdecode(content, flags) if content.size else None
+    if image is None:
+        raise InputError(f"{path} cannot be read as an image; replace or remove it.")
+    return np.asarray(image)
 
 
 def _one_plane(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:

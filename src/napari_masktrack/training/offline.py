@@ -6,7 +6,7 @@ A recipe names the data and the settings; the weights in this package are made f
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from napari_masktrack.errors import CheckpointError, ConfigError
 from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
 from napari_masktrack.model.device import place
 from napari_masktrack.model.network import GuidedNetwork
-from napari_masktrack.model.registry import TRAINABLE
+from napari_masktrack.model.registry import TRAINABLE, backbone_of
+from napari_masktrack.training.chance import Chance
 from napari_masktrack.training.datasets import Dataset, find_pairs, stream
 from napari_masktrack.training.prefetch import prefetch
 from napari_masktrack.training.samples import Clip, SampleConfig, clips
@@ -31,6 +32,11 @@ SMALL_FIRST = 0.7
 """Share of the training on smaller crops; the last part is on larger ones."""
 _EARLY, _LATE = (0.625, 0.75, 0.875), (0.75, 1.0, 1.25)
 _GRID = 32
+_MANNERS: dict[str, dict[str, Any]] = {
+    "adamw": {"decay": "cosine", "warm_up": 50},
+    "sgd": {"decay": "poly", "weight_decay": 5e-4},
+}
+"""What else the optimisers want of the schedule; `sgd` as in the paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +49,27 @@ class Recipe:
     datasets : tuple of Dataset
     pretrained : Path or None
         ImageNet weights of the trunk, safetensors.
+    start : Path or None
+        A whole network of ours to begin with, instead of `pretrained`.
+    samples : SampleConfig
+        What guidance is like; an ablation changes it. The size comes from `config`.
+
+    Raises
+    ------
+    ConfigError
+        Both `pretrained` and `start` are given.
     """
 
     config: TrainConfig
     datasets: tuple[Dataset, ...]
     pretrained: Path | None = None
+    start: Path | None = None
+    samples: SampleConfig = field(default_factory=SampleConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse two beginnings."""
+        if self.pretrained is not None and self.start is not None:
+            raise ConfigError("A training begins with either pretrained or start; leave one of them out.")
 
 
 def read_recipe(path: Path, data: Path) -> Recipe:
@@ -57,7 +79,7 @@ def read_recipe(path: Path, data: Path) -> Recipe:
     ----------
     path : Path
         Has the tables ``[train]`` (fields of `TrainConfig`), ``[[data]]`` (images, masks, and
-        optionally instances, weight, jump) and optionally ``pretrained``.
+        optionally instances, weight, jump) and optionally ``pretrained`` or ``start``.
     data : Path
         Folder to which the paths inside are relative.
 
@@ -72,12 +94,12 @@ def read_recipe(path: Path, data: Path) -> Recipe:
         content = tomllib.loads(path.read_text())
         config = TrainConfig(**content.get("train", {}))
         datasets = tuple(_dataset(entry, data) for entry in content["data"])
+        begin = {name: data / content[name] for name in ("pretrained", "start") if content.get(name)}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is no recipe ({error}); see docs/model-card.md for one.") from error
     if any(dataset.weight < 0 for dataset in datasets) or not sum(dataset.weight for dataset in datasets):
         raise ConfigError(f"{path} names no data; give a table [[data]] with a weight above 0.")
-    pretrained = content.get("pretrained")
-    return Recipe(config=config, datasets=datasets, pretrained=data / pretrained if pretrained else None)
+    return Recipe(config=config, datasets=datasets, **begin)
 
 
 def _dataset(entry: Mapping[str, Any], data: Path) -> Dataset:
@@ -111,20 +133,19 @@ def train(
     Raises
     ------
     ConfigError
-        There is no such backbone.
+        The network to begin with has another backbone.
     CheckpointError
-        The pretrained weights, or an earlier checkpoint, cannot be used.
+        The weights to begin with, or an earlier checkpoint, cannot be used.
     """
     config = recipe.config
     device = device or torch.device("cpu")
-    torch.manual_seed(config.seed)
     partial = output.with_name(f"{output.stem}.training.safetensors")
     network, first_step = _start(recipe, partial)
     network = place(network, device)
     averaged = running_average(network, config.average).to(device)
     schedule = Schedule(
-        steps=config.steps, rate=config.rate, trunk_rate=config.trunk_rate,
-        warm_up=50, first_step=first_step,
+        steps=config.steps, rate=config.rate, trunk_rate=config.trunk_rate, optimiser=config.optimiser,
+        first_step=first_step, seed=config.seed, **_MANNERS[config.optimiser],
     )  # fmt: skip
     with closing(prefetch(_batches(recipe, first_step))) as batches:
         for progress in fit(network, batches, schedule, averaged=averaged):
@@ -139,7 +160,7 @@ def train(
 
 
 def _start(recipe: Recipe, partial: Path) -> tuple[GuidedNetwork, int]:
-    network = _new_network(recipe)
+    network = new_network(recipe)
     if not partial.is_file():
         return network, 0
     kept = load_checkpoint(partial)
@@ -154,10 +175,30 @@ def _start(recipe: Recipe, partial: Path) -> tuple[GuidedNetwork, int]:
     return network, int(steps)
 
 
-def _new_network(recipe: Recipe) -> GuidedNetwork:
+def new_network(recipe: Recipe) -> GuidedNetwork:
+    """Return the network with which a training begins: that of `start`, or the rest of a trunk at random.
+
+    Raises
+    ------
+    ConfigError
+        The network to begin with has another backbone.
+    CheckpointError
+        The weights to begin with cannot be used.
+    """
+    with Chance(recipe.config.seed, torch.device("cpu")).drawn():
+        return _drawn_network(recipe) if recipe.start is None else _former_network(recipe, recipe.start)
+
+
+def _former_network(recipe: Recipe, start: Path) -> GuidedNetwork:
+    network = load_checkpoint(start).network
+    backbone = backbone_of(network.description)
+    if backbone != recipe.config.backbone:
+        raise ConfigError(f"{start} has the backbone {backbone}; choose that, not {recipe.config.backbone}.")
+    return network
+
+
+def _drawn_network(recipe: Recipe) -> GuidedNetwork:
     backbone = recipe.config.backbone
-    if backbone not in TRAINABLE:
-        raise ConfigError(f"backbone is {backbone!r}; choose one of {', '.join(TRAINABLE)}.")
     network = build_network(TRAINABLE[backbone])
     if recipe.pretrained is not None:
         try:
@@ -178,13 +219,15 @@ def _batches(recipe: Recipe, first_step: int) -> Iterator[Sequence[Clip]]:
     while True:
         choice = _EARLY if step < SMALL_FIRST * config.steps else _LATE
         size = round(config.size * rng.choice(choice) / _GRID) * _GRID
-        source = clips(scenes, rng, SampleConfig(size=size))
+        source = clips(scenes, rng, replace(recipe.samples, size=size))
         yield [next(source) for _ in range(config.batch)]
         step += 2
 
 
 def _notes(recipe: Recipe, steps: int) -> dict[str, str]:
     data = ", ".join(f"{len(d.pairs)} images of {d.pairs[0][0].parent.parent.name}" for d in recipe.datasets)
-    settings = ", ".join(f"{k}={v}" for k, v in asdict(recipe.config).items())
-    start = recipe.pretrained.name if recipe.pretrained else "random"
+    changed = {k: v for k, v in asdict(recipe.samples).items() if v != getattr(SampleConfig(), k)}
+    settings = ", ".join(f"{k}={v}" for k, v in {**asdict(recipe.config), **changed}.items())
+    begun = recipe.start or recipe.pretrained
+    start = begun.name if begun else "random"
     return {"steps": str(steps), "data": data, "settings": settings, "start": start, "version": __version__}

@@ -2,23 +2,21 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from napari_masktrack.config import FinetuneConfig, PropagationConfig
-from napari_masktrack.core.annotation import Annotation, Annotations
+from napari_masktrack.config import FinetuneConfig
+from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.core.refine import refine
-from napari_masktrack.core.region import Region
+from napari_masktrack.errors import WorkError
 from napari_masktrack.model.network import GuidedNetwork
-from napari_masktrack.model.segmenter import NetworkSegmenter
-from napari_masktrack.training.dreams import Stage, dream
+from napari_masktrack.training.dreams import dream
+from napari_masktrack.training.lessons import Lesson, Lessons, settled
 from napari_masktrack.training.prefetch import prefetch
 from napari_masktrack.training.samples import Clip, SampleConfig, make_clip
-from napari_masktrack.training.scenes import Scene, surroundings
+from napari_masktrack.training.scenes import Scene
 from napari_masktrack.training.train import Schedule, TrainStep, fit
 
 SAMPLES = SampleConfig(margin=(1.4, 2.4), empty=0.0, box=0.05, lobe=0.15)
@@ -29,16 +27,13 @@ NOTHING = 0.35
 """Share of those in which there is nothing to be found."""
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """One annotated object on one frame, ready to be sampled; without a stage it cannot be dreamt of."""
-
-    scene: Scene
-    stage: Stage | None
-
-
 def finetune(
-    network: GuidedNetwork, movie: Movie, annotations: Annotations, config: FinetuneConfig
+    network: GuidedNetwork,
+    movie: Movie,
+    annotations: Annotations,
+    config: FinetuneConfig,
+    *,
+    samples: SampleConfig = SAMPLES,
 ) -> Iterator[TrainStep]:
     """Adapt the network, in place, to all annotated frames; yield after every step.
 
@@ -54,6 +49,8 @@ def finetune(
         Masks and polygons teach everywhere, scribbles where they were drawn; a box is first turned
         into a mask by the network, of which the part within the box counts.
     config : FinetuneConfig
+    samples : SampleConfig, optional
+        What guidance is like; an ablation changes it. The size comes from `config`.
 
     Yields
     ------
@@ -64,25 +61,35 @@ def finetune(
     ------
     AnnotationError
         An annotation does not fit the movie; before any work.
+    WorkError
+        The loss is not a finite number; the network has its former weights again.
     """
     annotations.check(len(movie), movie.shape)
-    return _finetune(network, movie, annotations, config)
+    return _finetune(network, movie, annotations, config, samples=replace(samples, size=config.size))
 
 
 def _finetune(
-    network: GuidedNetwork, movie: Movie, annotations: Annotations, config: FinetuneConfig
+    network: GuidedNetwork,
+    movie: Movie,
+    annotations: Annotations,
+    config: FinetuneConfig,
+    *,
+    samples: SampleConfig,
 ) -> Iterator[TrainStep]:
     painted = [item for item in annotations.items if item.is_painted(movie.shape)]
-    lessons = [_lesson(item, movie, network) for item in painted]
+    lessons = Lessons([settled(item, movie, network) for item in painted], movie)
+    lessons.prepare()
     schedule = Schedule(
-        steps=config.steps, seconds=config.seconds, rate=config.rate, trunk_rate=config.rate,
-        decay="poly", freeze_statistics=True,
+        steps=config.steps, seconds=config.seconds, least=config.least,
+        rate=config.rate, trunk_rate=config.rate, decay="poly", freeze_statistics=True, seed=config.seed,
     )  # fmt: skip
-    torch.manual_seed(config.seed)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     try:
-        with closing(prefetch(_batches(lessons, config))) as batches:
+        with closing(prefetch(_batches(lessons, config, samples))) as batches:
             yield from fit(network, batches, schedule)
+    except WorkError:
+        network.load_state_dict(before)
+        raise
     finally:
         _blend(network, before, config.blend)
 
@@ -98,23 +105,10 @@ def _blend(network: GuidedNetwork, before: Mapping[str, Tensor], share: float) -
             value.lerp_(before[name], 1 - share)
 
 
-def _lesson(item: Annotation, movie: Movie, network: GuidedNetwork) -> Lesson:
-    image = movie.image(item.frame)
-    target, known = item.supervision(movie.shape)
-    if not item.exact and not target.any():
-        region = Region.of(item.guidance(movie.shape))
-        assert region is not None, "only painted items are lessons"
-        found, _ = refine(region, image, NetworkSegmenter(network), PropagationConfig())
-        target = found.to_mask(movie.shape) & ~known
-        target = target if target.any() else region.to_mask(movie.shape)
-        known = np.ones_like(known)
-    scene = surroundings(Scene(image, target, known))
-    return Lesson(scene, Stage.of(scene) if known.all() and target.any() else None)
-
-
-def _batches(lessons: Sequence[Lesson], config: FinetuneConfig) -> Iterator[list[Clip]]:
+def _batches(
+    lessons: Sequence[Lesson], config: FinetuneConfig, samples: SampleConfig
+) -> Iterator[list[Clip]]:
     rng = np.random.default_rng(config.seed)
-    samples = replace(SAMPLES, size=config.size)
     while True:
         yield [make_clip(_draw(lessons, config, rng), rng, samples) for _ in range(config.batch)]
 

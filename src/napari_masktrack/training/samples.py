@@ -48,10 +48,14 @@ class Clip:
     link : float32 (2, 3)
         Maps normalised (x, y) of the second view to those of the first, motion included;
         the form that `torch.nn.functional.affine_grid` takes.
+    rollout : bool
+        Whether the network's own answer to the first view guides it on the second; otherwise both
+        views have drawn guidance.
     """
 
     views: tuple[View, View]
     link: npt.NDArray[np.float32]
+    rollout: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,12 @@ class SampleConfig:
         Share of samples whose guidance is a box.
     lobe : float
         Share of samples with an ellipse cut off or added.
+    exact : bool
+        Guidance is the true mask itself, also where it would be lost or hidden; nothing below applies.
+    bend, dilation : bool
+        Whether guidance is bent, and whether it is grown or shrunk; the ablations go without.
+    rollout : bool
+        Whether the network's own answer to the first view of a clip guides it on the second.
     """
 
     size: int = 256
@@ -79,25 +89,34 @@ class SampleConfig:
     box: float = 0.1
     lobe: float = 0.2
     photometric: bool = True
+    exact: bool = False
+    bend: bool = True
+    dilation: bool = True
+    rollout: bool = True
 
 
 def rough_guidance(
     target: BoolImage, rng: np.random.Generator, config: SampleConfig, *, jump: float
 ) -> BoolImage:
     """Return the true mask spoilt as a tracker would have left it: moved, bent, eaten, swollen."""
+    if config.exact:
+        return target.copy()
     if rng.random() < config.empty:
         return np.zeros_like(target)
     hard = jump * (2.0 if rng.random() < 0.15 else 1.0)
     motion = deformation.random_motion(target, rng, scale=0.08 * hard, shift=0.10 * hard, angle=0.08 * hard)
     rough = deformation.move(target, motion)
-    if rng.random() < 0.5:
-        rough = deformation.bend(rough, rng, amount=0.08 * min(hard, 2.0))
-    else:
-        rough = deformation.wobble(rough, rng, amount=0.04 * min(hard, 2.0))
+    if config.bend:
+        if rng.random() < 0.5:
+            rough = deformation.bend(rough, rng, amount=0.08 * min(hard, 2.0))
+        else:
+            rough = deformation.wobble(rough, rng, amount=0.04 * min(hard, 2.0))
     if rng.random() < config.lobe:
         rough = deformation.lobe(rough, rng)
     if rng.random() < config.box:
         rough = deformation.as_box(rough)
+    if not config.dilation:
+        return rough
     _, size = deformation.centre_and_size(rough)
     # radii are those of a crop of the network's size; the object is still at the image's resolution
     unit = max(size) * 1.6 / config.size
@@ -137,9 +156,9 @@ def make_view(scene: Scene, guidance: BoolImage, matrix: Matrix, size: int) -> V
 def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> Clip:
     """Return two views of a scene and the link between them."""
     flip = bool(rng.random() < 0.5)
-    past = scene.past
+    past = scene.target if config.exact else scene.past
     guidance = rough_guidance(past, rng, config, jump=scene.jump)
-    if scene.lost:
+    if scene.lost and not config.exact:
         guidance = np.zeros_like(past)
     box = bounding_box(guidance) or bounding_box(past) or (0, 0, *scene.target.shape)
     if not guidance.any():
@@ -157,7 +176,7 @@ def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> C
         images = scenes.relight([view.image for view in views], rng)
         views = [replace(view, image=image) for view, image in zip(views, images, strict=True)]
     link = first @ np.linalg.inv(before) @ np.linalg.inv(second)
-    return Clip((views[0], views[1]), _normalised(link, config.size))
+    return Clip((views[0], views[1]), _normalised(link, config.size), config.rollout)
 
 
 def _roam(box: tuple[int, int, int, int], rng: np.random.Generator) -> tuple[int, int, int, int]:

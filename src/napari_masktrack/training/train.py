@@ -6,8 +6,9 @@ hard answer to the first. Samples are made in a background thread meanwhile.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from napari_masktrack.config import Optimiser
 from napari_masktrack.errors import WorkError
 from napari_masktrack.model.device import half_precision
 from napari_masktrack.model.network import GuidedNetwork
+from napari_masktrack.training.chance import Chance
 from napari_masktrack.training.losses import mask_loss
 from napari_masktrack.training.samples import Clip, View
 
@@ -56,8 +59,12 @@ class Schedule:
         Optimiser steps at most.
     seconds : float or None
         Stop after so long, and let the rate fall along the time that passes.
+    least : int
+        Steps that are made however long they take.
     rate, trunk_rate : float
-        AdamW's first rate for the new layers and for the trunk.
+        First rate of the new layers and of the trunk.
+    optimiser : 'adamw' or 'sgd'
+        'sgd' with momentum 0.9 as in the paper.
     decay : 'cosine' or 'poly'
         How the rate falls to zero; 'poly' with power 0.9 as in the paper.
     freeze_statistics : bool
@@ -67,17 +74,22 @@ class Schedule:
         Steps over which the rate rises at the start.
     first_step : int
         Steps that an earlier training made already.
+    seed : int
+        Of what the network draws itself, as dropout does.
     """
 
     steps: int
     seconds: float | None = None
+    least: int = 0
     rate: float
     trunk_rate: float
+    optimiser: Optimiser = "adamw"
     decay: Literal["cosine", "poly"] = "cosine"
     freeze_statistics: bool = False
     weight_decay: float = 1e-4
     warm_up: int = 0
     first_step: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,7 @@ def fit(
     """
     device = next(network.parameters()).device
     optimiser = _optimiser(network, schedule)
+    chance = Chance(schedule.seed + schedule.first_step, device)
     start = time.perf_counter()
     step = schedule.first_step
     try:
@@ -144,12 +157,13 @@ def fit(
             guidance: Tensor | None = None
             for index in (0, 1):
                 _set_modes(network, schedule)
-                done = max(step / schedule.steps, _share_of_time(start, schedule))
+                done = _done(step, time.perf_counter() - start, schedule)
                 if done >= 1:
                     return
                 _set_rates(optimiser, schedule, done, step)
                 batch = stack([clip.views[index] for clip in clips], device)
-                loss, score = _step(network, optimiser, batch, guidance)
+                with chance.drawn():
+                    loss, score = _step(network, optimiser, batch, guidance)
                 if averaged is not None:
                     averaged.update_parameters(network)
                 if index == 0:
@@ -169,7 +183,7 @@ def _step(
         given = torch.where(unusable, batch.guidance, guidance)
     else:
         given = batch.guidance
-    with half_precision(batch.image.device):
+    with half_precision(batch.image.device, training=True):
         score = network(network_input(batch.image, given))
     score = score.float()
     loss = mask_loss(score, batch.target, batch.known)
@@ -186,7 +200,7 @@ def _step(
 def fed_back(score: Tensor, clips: Sequence[Clip], target: Tensor) -> Tensor:
     """Return the hard answer to the first view as guidance (B, 1, H, W) of the second.
 
-    Samples whose answer is useless are NaN.
+    Samples whose answer is useless, or not to be fed back, are NaN.
     """
     mask = (score > 0).float()
     links = torch.from_numpy(np.stack([clip.link for clip in clips])).to(score.device)
@@ -194,8 +208,9 @@ def fed_back(score: Tensor, clips: Sequence[Clip], target: Tensor) -> Tensor:
     moved = (functional.grid_sample(mask, grid, align_corners=False) > 0.5).float()
     common = (mask * target).sum(dim=(1, 2, 3))
     union = torch.maximum(mask, target).sum(dim=(1, 2, 3))
-    useless = (common < USABLE * union)[:, None, None, None]
-    return moved.masked_fill(useless, float("nan"))
+    drawn = torch.tensor([not clip.rollout for clip in clips], device=score.device)
+    unusable = (common < USABLE * union) | drawn
+    return moved.masked_fill(unusable[:, None, None, None], float("nan"))
 
 
 def _optimiser(network: GuidedNetwork, schedule: Schedule) -> torch.optim.Optimizer:
@@ -203,7 +218,7 @@ def _optimiser(network: GuidedNetwork, schedule: Schedule) -> torch.optim.Optimi
         {"params": network.head_parameters(), "lr": schedule.rate, "base": schedule.rate},
         {"params": network.trunk_parameters(), "lr": schedule.trunk_rate, "base": schedule.trunk_rate},
     ]
-    return torch.optim.AdamW(groups, weight_decay=schedule.weight_decay)
+    return OPTIMISERS[schedule.optimiser](groups, weight_decay=schedule.weight_decay)
 
 
 def running_average(network: GuidedNetwork, decay: float) -> AveragedModel:
@@ -217,8 +232,13 @@ def _set_modes(network: GuidedNetwork, schedule: Schedule) -> None:
     network.freeze_pretrained_statistics()
 
 
-def _share_of_time(start: float, schedule: Schedule) -> float:
-    return 0.0 if schedule.seconds is None else (time.perf_counter() - start) / schedule.seconds
+def _done(step: int, seconds: float, schedule: Schedule) -> float:
+    """Return the share of the training that is over, by steps or by time, whichever is more."""
+    by_steps = step / schedule.steps
+    if schedule.seconds is None:
+        return by_steps
+    by_time = seconds / schedule.seconds
+    return max(by_steps, min(by_time, step / schedule.least) if schedule.least else by_time)
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, done: float, step: int) -> None:
@@ -226,3 +246,9 @@ def _set_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, done: float
     rise = min(1.0, (step - schedule.first_step + 1) / schedule.warm_up) if schedule.warm_up else 1.0
     for group in optimiser.param_groups:
         group["lr"] = group["base"] * fall * rise
+
+
+OPTIMISERS: dict[Optimiser, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}

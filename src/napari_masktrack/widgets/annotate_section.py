@@ -22,9 +22,20 @@ TOOLS = {
     "Box": ("shapes", "add_rectangle", "Draw a box around the object, then press 'Box to mask'"),
     "Polygon": ("shapes", "add_polygon", "Click around the object; a double click closes the outline"),
     "Scribble": ("scribbles", "paint", "Only a stroke on the object; strokes of others are background"),
+    "Not object": (
+        "beside",
+        "paint",
+        "A hollow stroke beside the object; on the same frame paint or scribble it, too",
+    ),
 }
 """Tool to the role of its layer, the layer's mode and what it is for."""
-LAYER_TITLES = {"masks": "Painted masks", "shapes": "Boxes, polygons", "scribbles": "Scribbles"}
+TOOLS_PER_LINE = 3
+LAYER_TITLES = {
+    "masks": "Painted masks",
+    "shapes": "Boxes, polygons",
+    "scribbles": "Scribbles",
+    "beside": "Not object",
+}
 
 
 class AnnotateSection(Section):
@@ -50,7 +61,9 @@ class AnnotateSection(Section):
             title: button(title, tooltip, lambda title=title: self._attempt(lambda: self._use(title)))
             for title, (_, _, tooltip) in TOOLS.items()
         }
-        self.line(*self.tools.values())
+        made = list(self.tools.values())
+        self.line(*made[:TOOLS_PER_LINE])
+        self.line(*made[TOOLS_PER_LINE:])
         self.table = ObjectTable()
         self.rows.addWidget(self.table)
         self.new = button("New object", "Draw another object, on any frame", self._new_object)

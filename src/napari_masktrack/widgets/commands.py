@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QFileDialog
 
+from napari_masktrack.core.agreement import agreement
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.errors import AnnotationError, InputError
-from napari_masktrack.widgets.agreement import agreement
 from napari_masktrack.widgets.engine import Plan, Score, comparable
 from napari_masktrack.widgets.propagate_section import range_around
 from napari_masktrack.widgets.slices import Slices
@@ -71,13 +71,14 @@ class Commands:
         """Fine-tune and propagate, as the sections say."""
         if self.runner.is_running:
             return
-        session = self.workspace.session
+        session, drawings = self.workspace.session, self.workspace.require_drawings()
         config = self.dock.finetune.value()
         plan = self.plan(
             finetune=config,
             propagation=self.dock.propagate.value(),
             frames=self.dock.propagate.frames(),
             weights=None if session is None or config is None else session.weights,
+            probability=self.dock.propagate.probability.isChecked(),
         )
         plan.annotations.check(len(plan.movie), plan.movie.shape)
         self._covered = plan.frames or range(len(plan.movie))
@@ -87,6 +88,11 @@ class Commands:
             self.dock.finetune.plot.show()
         self.workspace.ensure_result()
         self.runner.run(plan)
+        for frame, label in drawings.lonely[:1]:
+            self.dock.bar.say(
+                f"Object {label} on frame {frame}: a stroke beside it counts only together with one on it; "
+                "add a Scribble there, or press J."
+            )
         self.dock.show_step()
 
     def release(self) -> None:
@@ -99,7 +105,7 @@ class Commands:
         if view is None or drawings is None:
             return None
         drawings.settle()
-        return range_around(drawings.frames, drawings.corrected, len(view))
+        return range_around(drawings.anchors, drawings.corrected, len(view))
 
     def finish(self, ending: str) -> None:
         """Tidy up after work."""
@@ -118,7 +124,7 @@ class Commands:
             self.dock.bar.say(f"Done: {count} frames have masks. Review shows where to look.", "good")
         elif ending == "cancelled":
             self.dock.bar.say("Stopped. What was finished is kept; 'Revert' in 6 Save takes it back.")
-        self.dock.folds["5  Review"].set_open()
+        self.dock.show_review()
         self.dock.sessions.save_numbers()
         self._compare_meetings()
 
@@ -128,7 +134,7 @@ class Commands:
         if view is None or result is None:
             return
         found: dict[int, Any] = {}
-        self._slices.start(agreement(result, len(view), found), lambda: self.dock.review.set_agreement(found))
+        self._slices.start(agreement(result, len(view), found), lambda: self.dock.review.set_meetings(found))
 
     # Annotating
 
@@ -293,5 +299,7 @@ class Commands:
         if result is None or not result.can_revert or self.runner.is_running:
             raise InputError("There is no propagation to take back.")
         frames = result.revert()
+        if self.workspace.probability is not None:
+            self.workspace.probability.forget(frames)
         self.workspace.result_changed.emit()
         self.dock.bar.say(f"Taken back on {len(frames)} frames.", "good")

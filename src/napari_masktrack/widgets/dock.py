@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import napari
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_masktrack.errors import MaskTrackError
@@ -99,6 +99,8 @@ class MaskTrackDock(QWidget):
         self.area.setWidgetResizable(True)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setMinimumWidth(330)
+        self._scroll = QTimer(self, singleShot=True, interval=0)
+        self._scroll.timeout.connect(lambda: self.area.ensureWidgetVisible(self.review.next))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -115,6 +117,7 @@ class MaskTrackDock(QWidget):
         self.annotate.went.connect(self.workspace.go_to)
         self.annotate.asked.connect(lambda what: self.attempt(lambda: self.commands.do(what)))
         self.review.went.connect(self.workspace.go_to)
+        self.review.problem.connect(self.complain)
         self.review.asked.connect(lambda what: self.attempt(lambda: self.commands.do(what)))
         self.save.asked.connect(lambda what: self.attempt(lambda: self.commands.do(what)))
         self.bar.started.connect(lambda: self.attempt(self.commands.run))
@@ -138,6 +141,11 @@ class MaskTrackDock(QWidget):
     def complain(self, message: str) -> None:
         """Show what went wrong."""
         self.bar.say(message, "error")
+
+    def show_review(self) -> None:
+        """Unfold the review and bring it into sight, once the layout has made room for it."""
+        self.folds["5  Review"].set_open()
+        self._scroll.start()
 
     def show_step(self) -> None:
         """Say what to do next, and what the button does."""

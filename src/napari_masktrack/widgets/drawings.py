@@ -35,7 +35,7 @@ PAUSE = 150
 """Milliseconds without a stroke after which the lists follow."""
 SLICE = 0.03
 """Seconds of a look."""
-ROLES = ("masks", "scribbles", "shapes")
+ROLES = ("masks", "scribbles", "beside", "shapes")
 
 
 class Drawings(QObject):
@@ -171,6 +171,26 @@ class Drawings(QObject):
     def frames(self) -> tuple[int, ...]:
         """Annotated frames, sorted, from what was last noticed."""
         return tuple(sorted({*self._painted, *(s.frame for s in self._shapes), *(f for f, _ in self.absent)}))
+
+    @property
+    def anchors(self) -> tuple[int, ...]:
+        """Annotated frames from which masks are carried, sorted: something says where an object is."""
+        return tuple(sorted({frame for frame, _ in self._located()}))
+
+    @property
+    def lonely(self) -> tuple[tuple[int, int], ...]:
+        """Frames and objects with strokes beside the object, and nothing that says where it is."""
+        return tuple(sorted(set(self._strokes("beside")) - self._located()))
+
+    def _located(self) -> set[tuple[int, int]]:
+        drawn = {*self._strokes("masks"), *self._strokes("scribbles"), *self.absent}
+        return drawn | {(shape.frame, shape.label) for shape in self._shapes}
+
+    def _strokes(self, role: str) -> Iterator[tuple[int, int]]:
+        """Give the frames and objects that are painted on a layer."""
+        if role in self.indices:
+            index = self.indices[role]
+            yield from ((frame, label) for frame in index.frames for label in index.labels(frame))
 
     @property
     def shapes(self) -> tuple[DrawnShape, ...]:

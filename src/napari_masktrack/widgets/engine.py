@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,8 @@ class Plan:
         The frames to propagate to; None for all.
     weights : Path or None
         Where fine-tuned weights are saved.
+    probability : bool
+        Whether frames come with the probability of each pixel.
     """
 
     movie: Movie
@@ -73,6 +75,7 @@ class Plan:
     propagation: PropagationConfig | None = None
     frames: range | None = None
     weights: Path | None = None
+    probability: bool = False
 
 
 class Engine:
@@ -114,7 +117,11 @@ class Engine:
                 yield Described(dict(tracker.description()))
                 yield Phase("Propagating", frames)
                 results = tracker.propagate(
-                    plan.movie, plan.annotations, plan.propagation, frames=plan.frames
+                    plan.movie,
+                    plan.annotations,
+                    plan.propagation,
+                    frames=plan.frames,
+                    probability=plan.probability,
                 )
                 with closing(results):
                     yield from results
@@ -130,6 +137,7 @@ class Engine:
         """
         annotations, movie = plan.annotations, plan.movie
         frames = comparable(annotations)
+        config = replace(plan.propagation or PropagationConfig(), both_sides=False)
         yield Phase("Predicting each of your frames from the others", len(frames))
         tracker = self._ready(plan)
         try:
@@ -138,7 +146,7 @@ class Engine:
                 known = Annotations(item for item in others.items if item.label in _drawn(others, movie))
                 truth = annotations.label_image(frame, movie.shape)
                 labels = [item.label for item in annotations.at(frame) if item.label in known.labels]
-                results = tracker.propagate(movie, known, plan.propagation, frames=range(frame, frame + 1))
+                results = tracker.propagate(movie, known, config, frames=range(frame, frame + 1))
                 with closing(results):
                     found = next(iter(results)).labels
                 yield from compare(frame, truth, found, labels)

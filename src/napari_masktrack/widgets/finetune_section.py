@@ -18,7 +18,7 @@ MODES = {
     "off": "Off (only propagate)",
 }
 DEVICES = {
-    "auto": "Automatic (a GPU if there is one)",
+    "auto": "Automatic (GPU if any)",
     "cpu": "Processor (CPU)",
     "cuda": "NVIDIA graphics card",
     "mps": "Apple graphics",

@@ -28,6 +28,8 @@ TITLES = {
     "batch": "Samples per step",
     "growth": "Growth of the search",
     "crowd": "Limit for many objects",
+    "flow": "Look at motion, too",
+    "crf": "Sharpen with a CRF",
 }
 """Rows whose field name does not say it."""
 

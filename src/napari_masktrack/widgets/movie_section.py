@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLabel
 
 from napari_masktrack.errors import MaskTrackError
 from napari_masktrack.layers.axes import LayerAxes, full_resolution, guess_axes
+from napari_masktrack.layers.create import role_of
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.widgets.form import Choice, WholeNumber, explain
 from napari_masktrack.widgets.layer_choice import LayerChoice
@@ -33,7 +34,11 @@ class MovieSection(Section):
         super().__init__()
         self._view: LayerMovie | None = None
         self.layer = LayerChoice(
-            viewer, Image, title="Image layer", tooltip="The movie or stack whose objects are to be tracked"
+            viewer,
+            Image,
+            title="Image layer",
+            tooltip="The movie or stack whose objects are to be tracked",
+            accept=lambda layer: role_of(layer) is None,
         )
         self.frame_axis, self.channel_axis, self.channel = Choice(), Choice(), Choice()
         explain(

@@ -128,7 +128,9 @@ class LossPlot(Plot):
             return
         self.draw_axes(painter, x_ticks=[0, self.x_range[1]], y_ticks=[0, self.y_range[1]])
         painter.setPen(QPen(ACCENT, 1.8))
-        painter.drawPolyline(QPolygonF([self.at(step, loss) for step, loss in self._points]))
+        points = [self.at(step, loss) for step, loss in self._points]
+        painter.drawPolyline(QPolygonF(points))
+        painter.drawEllipse(points[-1], 2.0, 2.0)
 
 
 def _short(value: float) -> str:

@@ -37,6 +37,26 @@ class PropagateSection(Section):
             self.direction.addItem(title, key)
         explain(self.direction, "Which way masks are carried from your frames", "Direction")
         self.form().addRow("Direction", self.direction)
+        self.compare = self._switch(
+            "Compare what comes from both sides",
+            "Between two of your frames carry the masks from both, to see in Review where they disagree; "
+            "takes twice as long there",
+        )
+        self._add_frames()
+        self.follow = self._switch("Show each frame as it is done", "The slider follows the propagation")
+        self.probability = self._switch(
+            "Also show probabilities",
+            "One more layer: how probable each pixel is some object, from 0 to 255",
+        )
+        self.details = ConfigForm(PropagationConfig(), leave_out=("direction", "both_sides"))
+        self.rows.addWidget(
+            Fold("Details", self.details, tooltip="Every setting of the propagation", is_open=False)
+        )
+        self._group.buttonToggled.connect(lambda *_: self._enable())
+        self.direction.currentIndexChanged.connect(lambda _: self._enable())
+        self._enable()
+
+    def _add_frames(self) -> None:
         self.everything, self.touched, self.part = (
             QRadioButton(text) for text in ("The whole movie", "Only what I corrected", "Frames")
         )
@@ -56,16 +76,13 @@ class PropagateSection(Section):
         self.rows.addWidget(self.everything)
         self.rows.addWidget(self.touched)
         self.line(self.part, self.first, self.last)
-        self.follow = QCheckBox("Show each frame as it is done")
-        explain(self.follow, "The slider follows the propagation", "Follow the propagation")
-        self.rows.addWidget(self.follow)
-        self.details = ConfigForm(PropagationConfig(), leave_out=("direction",))
-        self.rows.addWidget(
-            Fold("Details", self.details, tooltip="Every setting of the propagation", is_open=False)
-        )
         self.everything.setChecked(True)
-        self._group.buttonToggled.connect(lambda *_: self._enable())
-        self._enable()
+
+    def _switch(self, text: str, tooltip: str) -> QCheckBox:
+        box = QCheckBox(text)
+        explain(box, tooltip, text)
+        self.rows.addWidget(box)
+        return box
 
     def value(self) -> PropagationConfig:
         """Give the settings.
@@ -75,11 +92,14 @@ class PropagateSection(Section):
         ConfigError
             A value lies outside its limits.
         """
-        return replace(self.details.value(), direction=self.direction.currentData())
+        direction = self.direction.currentData()
+        both_sides = self.compare.isChecked() and direction == "both"
+        return replace(self.details.value(), direction=direction, both_sides=both_sides)
 
     def set_value(self, config: PropagationConfig) -> None:
         """Show settings."""
         self.direction.setCurrentIndex(self.direction.findData(config.direction))
+        self.compare.setChecked(config.both_sides)
         self.details.set_value(config)
 
     def frames(self) -> range | None:
@@ -115,6 +135,7 @@ class PropagateSection(Section):
     def _enable(self) -> None:
         for widget in (self.first, self.last):
             widget.setEnabled(self.part.isChecked())
+        self.compare.setEnabled(self.direction.currentData() == "both")
         self.changed.emit()
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
 
+from napari_masktrack.core.suggestion import Suggestion, suggest
 from napari_masktrack.errors import MaskTrackError
 from napari_masktrack.io.exporters import save_metrics_csv
 from napari_masktrack.layers.create import role_of
@@ -19,10 +20,9 @@ from napari_masktrack.widgets.form import Choice, explain
 from napari_masktrack.widgets.layer_choice import LayerChoice
 from napari_masktrack.widgets.score_table import ScoreTable, rows_of, summarise
 from napari_masktrack.widgets.section import Section, button, note
-from napari_masktrack.widgets.suggestion import Suggestion, suggest
 from napari_masktrack.widgets.timeline import Curve, Marks, Timeline
 
-SHOWN = {"confidence": "Confidence", "agreement": "Agreement before/after", "J": "IoU (J)"}
+SHOWN = {"confidence": "Confidence", "agreement": "Agreement of both sides", "J": "IoU (J)"}
 REDRAW = 150
 
 
@@ -46,6 +46,7 @@ class ReviewSection(Section):
         self._frames = 1
         self._confidence: dict[int, NDArray[np.float64]] = {}
         self._agreement: dict[int, NDArray[np.float64]] = {}
+        self._meetings: dict[int, NDArray[np.float64]] = {}
         self._scores: tuple[Score, ...] = ()
         self._source = ""
         self._annotated: tuple[int, ...] = ()
@@ -101,30 +102,34 @@ class ReviewSection(Section):
     def set_movie(self, frames: int) -> None:
         """Begin with another movie."""
         self._frames = frames
-        self._confidence, self._agreement, self._scores, self._suggested = {}, {}, (), None
+        self._confidence, self._agreement, self._meetings = {}, {}, {}
+        self._scores, self._suggested = (), None
         self.timeline.set_frames(frames)
         self._show_scores()
         self.refresh()
 
     def set_rows(self, rows: Iterable[Mapping[str, Any]], colours: Mapping[int, tuple[float, ...]]) -> None:
         """Show the numbers of a result; see `ResultStore.rows`."""
-        self._confidence, self._colours = {}, dict(colours)
+        self._confidence, self._agreement, self._colours = {}, {}, dict(colours)
         for row in rows:
-            self._values(int(row["label"]))[int(row["frame"])] = float(row["confidence"])
+            frame, label = int(row["frame"]), int(row["label"])
+            self._values(self._confidence, label)[frame] = float(row["confidence"])
+            self._values(self._agreement, label)[frame] = float(row.get("agreement", np.nan))
         self._timer.start()
 
-    def set_agreement(self, agreement: Mapping[int, NDArray[np.float64]]) -> None:
-        """Show how well masks from before and from after agree where they meet."""
-        self._agreement = dict(agreement)
+    def set_meetings(self, meetings: Mapping[int, NDArray[np.float64]]) -> None:
+        """Show how well masks from before and from after agree where they meet, if no more is known."""
+        self._meetings = dict(meetings)
         self._timer.start()
 
     def note(self, result: Any) -> None:
         """Take one frame of a propagation."""
         self._suggested = None
-        for values in self._confidence.values():
-            values[result.frame] = np.nan
-        for label, confidence in result.confidence.items():
-            self._values(label)[result.frame] = confidence
+        for curves, found in ((self._confidence, result.confidence), (self._agreement, result.agreement)):
+            for values in curves.values():
+                values[result.frame] = np.nan
+            for label, value in found.items():
+                self._values(curves, label)[result.frame] = value
         if not self._timer.isActive():
             self._timer.start()
 
@@ -150,7 +155,7 @@ class ReviewSection(Section):
 
     def suggestion(self) -> Suggestion | None:
         """Give the frame where help is worth most."""
-        jumps = {label: 1 - values for label, values in self._agreement.items()}
+        jumps = {label: 1 - values for label, values in self._agreement_curves().items()}
         found = suggest(self._confidence, self._annotated, jumps=jumps)
         self._suggested = None if found is None else found.frame
         self._mark()
@@ -159,9 +164,11 @@ class ReviewSection(Section):
     def refresh(self) -> None:
         """Draw the timeline."""
         shown = self.shown.currentData()
-        values = {"confidence": self._confidence, "agreement": self._agreement, "J": self._score_curves()}[
-            shown
-        ]
+        values = {
+            "confidence": self._confidence,
+            "agreement": self._agreement_curves(),
+            "J": self._score_curves(),
+        }[shown]
         curves = [Curve(label, self._colour(label), each) for label, each in sorted(values.items())]
         self.timeline.set_value(curves, what=SHOWN[shown])
         self._mark()
@@ -181,13 +188,18 @@ class ReviewSection(Section):
         """
         save_metrics_csv(path, rows_of(self._scores, self._source))
 
-    def _values(self, label: int) -> NDArray[np.float64]:
-        return self._confidence.setdefault(label, np.full(self._frames, np.nan))
+    def _values(self, curves: dict[int, NDArray[np.float64]], label: int) -> NDArray[np.float64]:
+        return curves.setdefault(label, np.full(self._frames, np.nan))
+
+    def _agreement_curves(self) -> dict[int, NDArray[np.float64]]:
+        """Give what was compared frame by frame; for an object without that, what is known where it meets."""
+        compared = {k: values for k, values in self._agreement.items() if np.isfinite(values).any()}
+        return self._meetings | compared
 
     def _score_curves(self) -> dict[int, NDArray[np.float64]]:
         curves: dict[int, NDArray[np.float64]] = {}
         for score in self._scores:
-            curves.setdefault(score.label, np.full(self._frames, np.nan))[score.frame] = score.J
+            self._values(curves, score.label)[score.frame] = score.J
         return curves
 
     def _colour(self, label: int) -> tuple[float, float, float]:

@@ -40,6 +40,7 @@ class Runner(QObject):
         self.follow: Callable[[], bool] = lambda: False
         self._seconds: float | None = None
         self._settings: dict[str, Any] = {}
+        self._probability = False
         self._activity: Any = None
         self._writing = False
         self._take: Callable[[Any], None] | None = None
@@ -53,6 +54,7 @@ class Runner(QObject):
     def run(self, plan: Plan) -> None:
         """Fine-tune and propagate."""
         self._seconds = None if plan.finetune is None else plan.finetune.seconds
+        self._probability = plan.probability
         self._settings = {
             "settings": {
                 "finetune": None if plan.finetune is None else asdict(plan.finetune),
@@ -112,6 +114,8 @@ class Runner(QObject):
     def _route(self, item: Any) -> None:
         if isinstance(item, Described):
             self.workspace.ensure_result().begin({**item.notes, **self._settings})
+            if self._probability:
+                self.workspace.ensure_probability()
             self._writing = True
         elif hasattr(item, "loss"):
             self.advance()
@@ -125,7 +129,10 @@ class Runner(QObject):
             self.cancel()
             self.bar.say("The result layer was deleted, so the work was stopped.")
             return
-        result.write_frame(item, self.workspace.viewer.dims)
+        dims = self.workspace.viewer.dims
+        result.write_frame(item, dims)
+        if item.probability is not None and self.workspace.probability is not None:
+            self.workspace.probability.write_frame(item.frame, item.probability, dims)
         self.advance()
         if self.follow():
             self.workspace.go_to(item.frame)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -10,19 +10,18 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.errors import InputError, MaskTrackError
-from napari_masktrack.io.exporters import EXPORTERS, open_writer
+from napari_masktrack.io.exporters import EXPORTERS
 from napari_masktrack.io.session import SESSION_SUFFIX, MovieReference, Session, SessionObject
 from napari_masktrack.layers.create import notes_of, role_of
 from napari_masktrack.layers.result import ResultStore
 from napari_masktrack.layers.session import SessionLink, restore_layers
-from napari_masktrack.widgets.engine import Phase
+from napari_masktrack.widgets.exports import export
 from napari_masktrack.widgets.slices import Slices
 from napari_masktrack.widgets.worker import Job
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 TICK = 200
 """Milliseconds between two looks at what is to be saved."""
+AFTER = 300
+"""Milliseconds after which a deleted result leaves the session; when the window closes, nothing leaves."""
 
 
 class Sessions(QObject):
@@ -50,6 +51,7 @@ class Sessions(QObject):
         self._beginning: Job | None = None
         self._opened: list[Session] = []
         self._watched: list[Layer] = []
+        self.workspace.result_changed.connect(self._note_result)
         dock.destroyed.connect(partial(_close_all, self._opened))
         self._timer = QTimer(self, interval=TICK)
         self._timer.timeout.connect(self._tick)
@@ -99,9 +101,11 @@ class Sessions(QObject):
             self.dock.complain(message)
 
     def _create(self, folder: Path, reference: MovieReference) -> None:
-        self._begin(Session.create(folder, reference, settings=self.settings()), saved=False)
-        if self.workspace.result is not None and self.session is not None:
-            self._slices.start(self.workspace.result.save_to(self.session))
+        session = Session.create(folder, reference, settings=self.settings())
+        self._begin(session)
+        if self.workspace.result is not None:
+            self.workspace.result.session = None  # until `save_to` has written what there is
+            self._slices.start(self.workspace.result.save_to(session))
 
     def open(self, folder: Path) -> None:
         """Go on with a session; its movie is the one that is open, or is opened.
@@ -115,14 +119,16 @@ class Sessions(QObject):
         if view is None or not _fits(folder, view.movie):
             self._open_layers(folder)
             return
+        self.flush()  # it may be the one that is open
         with Session.open(folder, read_only=True) as session:
             layers = restore_layers(session, view)
+        self.close()
         drawings = self.workspace.require_drawings()
         for role, layer in layers.items():
             drawings.take(role, None)
             self.dock.viewer.add_layer(layer)
             drawings.take(role, layer)
-        self._adopt(folder)
+        self._adopt(folder, restored=list(layers.values()))
 
     def close(self) -> None:
         """Save the rest and let the session go."""
@@ -135,6 +141,8 @@ class Sessions(QObject):
                 link.note("settings", self.settings())
                 link.close()
         finally:
+            if self.workspace.result is not None:
+                self.workspace.result.session = None
             if session is not None:
                 self._opened.clear()
                 session.close()
@@ -164,7 +172,10 @@ class Sessions(QObject):
         """Let the session of another movie go; take up that of a movie that was opened from one."""
         view, drawings = self.workspace.view, self.workspace.drawings
         if self.session is not None and not (
-            view is not None and self.link and self.link.view.layer is view.layer
+            view is not None
+            and self.link
+            and self.link.view.layer is view.layer
+            and self.link.view.layout == view.layout
         ):
             self.dock.attempt(self.close)
         if drawings is not None:
@@ -212,28 +223,7 @@ class Sessions(QObject):
         InputError
             There is no result, or the place cannot be used.
         """
-        result = self.workspace.result
-        if result is None or not result.done:
-            raise InputError("There is no result to export yet; propagate first.")
-        view, array, frames = result.view, result.layer.data, result.done
-        writer = open_writer(path, frames=len(view), shape=view.movie.shape, labels_max=65535, kind=kind)
-
-        def work() -> Iterator[Any]:
-            yield Phase("Exporting", len(frames))
-            with writer:
-                for frame in frames:
-                    writer.write(frame, np.asarray(array[view.layout.key(frame)]))
-                    yield frame
-
-        def end(ending: str, _message: str) -> None:
-            self.dock.runner.ended.disconnect(end)
-            if ending == "done":
-                missing = len(view) - len(frames)
-                rest = f"; {missing} frames had no result" if missing else ""
-                self.dock.bar.say(f"Exported {len(frames)} frames to {path}{rest}.", "good")
-
-        self.dock.runner.ended.connect(end)
-        self.dock.runner.start(work, "export", lambda _: self.dock.runner.advance())
+        export(self.dock, path, kind)
 
     def ask_save(self) -> None:
         """Ask for a folder; with an open session, save now."""
@@ -273,11 +263,15 @@ class Sessions(QObject):
         if self.session is None and view is not None and notes_of(view.layer).get("session") == str(folder):
             self.dock.attempt(lambda: self._adopt(folder))
 
-    def _adopt(self, folder: Path) -> None:
-        """Take up a session whose layers are in the viewer."""
+    def _adopt(self, folder: Path, restored: Sequence[Layer] = ()) -> None:
+        """Take up a session whose layers are in the viewer; those that were just restored are saved."""
         view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
         session = Session.open(folder)
-        session.check_movie(view.movie)
+        try:
+            session.check_movie(view.movie)
+        except MaskTrackError:
+            session.close()
+            raise
         for layer in list(self.dock.viewer.layers):
             if notes_of(layer).get("session") == str(folder.absolute()) and role_of(layer) == "result":
                 self.dock.viewer.layers.remove(layer)
@@ -286,11 +280,11 @@ class Sessions(QObject):
         if masks is not None:
             notes_of(masks)["names"] = {k: each.name for k, each in session.objects.items()}
         self._restore_settings(session.settings)
-        self._begin(session, saved=True)
+        self._begin(session, restored)
         if session.weights.is_file():
             self.dock.finetune.set_model(session.weights)
+        self.workspace.close_result()
         if session.results.written:
-            self.workspace.close_result()
             like = masks if isinstance(masks, Labels) else None
             result = self.workspace.result = ResultStore(view, session=session, like=like)
             self.dock.viewer.add_layer(result.layer)
@@ -298,31 +292,42 @@ class Sessions(QObject):
         for problem in session.problems:
             self.dock.complain(problem)
 
-    def _begin(self, session: Session, *, saved: bool) -> None:
+    def _begin(self, session: Session, restored: Sequence[Layer] = ()) -> None:
         view = self.workspace.require_movie()
         self.workspace.session = session
         self._opened[:] = [session]
         self.link = SessionLink(session, view, dims=self.dock.viewer.dims)
         self._watched.clear()
-        self._watch(saved=saved)
-        if self.workspace.result is not None and saved is False:
-            self.workspace.result.session = None  # until `save_to` has written what there is
+        self._watch(restored)
         if self.dock.preferences.autosave:
             self._timer.start()
         self._say_where()
 
-    def _watch(self, *, saved: bool = False) -> None:
-        """Save the drawings' layers of now."""
+    def _watch(self, restored: Sequence[Layer] = ()) -> None:
+        """Save the drawings' layers of now; what was on others leaves the session."""
         drawings, link = self.workspace.drawings, self.link
         if drawings is None or link is None:
             return
         for layer in [each for each in self._watched if each not in drawings.layers.values()]:
             self._watched.remove(layer)
-            self.dock.attempt(lambda layer=layer: link.unwatch(layer))
+            kept = self.dock.attempt(lambda layer=layer: link.unwatch(layer, gone=True))
+            if kept is not None:
+                self.dock.bar.say(f"What was drawn on {layer.name!r} left the session; it is kept in {kept}.")
         for layer in drawings.layers.values():
             if layer not in self._watched and isinstance(layer, Labels | Shapes):
                 self._watched.append(layer)
-                self.dock.attempt(lambda layer=layer: link.watch(layer, saved=saved))
+                saved = any(layer is each for each in restored)
+                self.dock.attempt(lambda layer=layer, saved=saved: link.watch(layer, saved=saved))
+
+    def _note_result(self) -> None:
+        session = self.session
+        if session is not None and self.workspace.result is None:
+            QTimer.singleShot(AFTER, lambda: self.dock.attempt(lambda: self._forget_result(session)))
+
+    def _forget_result(self, session: Session) -> None:
+        """Take a result out of the session whose layer was deleted; it is kept beside."""
+        if self.session is session and self.workspace.result is None and session.results.written:
+            session.former.keep_result(moved=True)
 
     def _note(self, what: str, _frame: Any) -> None:
         drawings, link = self.workspace.drawings, self.link

@@ -136,24 +136,24 @@ class Job(QObject):
 
     def _look(self) -> None:
         """Hand over what has arrived, and notice the end."""
-        over = self._thread_ended.is_set()  # asked first: what was put before the end is handed over
-        empty = self._hand_over(budget=BUDGET)
-        if self._over or not (over and empty):
-            return
+        if not self._items.empty():
+            self._hand_over(budget=BUDGET)
+            return  # also after the last item: what follows the end is for the next look
+        if self._over or not self._thread_ended.is_set() or not self._items.empty():
+            return  # asked in this order: what was put before the end is handed over
         if self._failure is not None:
             self._end("failed", message_of(self._failure))
         else:
             self._end("cancelled" if self._stopped else "done", "")
 
-    def _hand_over(self, *, budget: float) -> bool:
-        """Emit items for at most about the budget in seconds; tells whether none is left."""
+    def _hand_over(self, *, budget: float) -> None:
+        """Emit items for at most about the budget in seconds."""
         began = time.perf_counter()
         while not self._over and time.perf_counter() - began < budget:
             try:
                 self.arrived.emit(self._items.get_nowait())
             except queue.Empty:
-                return True
-        return self._items.empty()
+                return
 
     def _end(self, ending: Ending, message: str) -> None:
         self._over = True

@@ -9,7 +9,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.io.session import Session
 from napari_masktrack.layers.movie import LayerMovie
-from napari_masktrack.layers.result import ResultStore
+from napari_masktrack.layers.probability import ProbabilityStore
+from napari_masktrack.layers.result import IN_MEMORY_UP_TO, ResultStore
 from napari_masktrack.widgets.drawings import Drawings
 
 
@@ -22,6 +23,8 @@ class Workspace(QObject):
         Another movie, or none: `drawings` and `result` are new.
     result_changed : Signal
         Frames were written, taken back, or the result layer is gone.
+    in_memory_up_to : int
+        Bytes from which on a result lies on disk.
     """
 
     movie_changed = Signal()
@@ -31,9 +34,11 @@ class Workspace(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
+        self.in_memory_up_to = IN_MEMORY_UP_TO
         self.view: LayerMovie | None = None
         self.drawings: Drawings | None = None
         self.result: ResultStore | None = None
+        self.probability: ProbabilityStore | None = None
         self.session: Session | None = None
         viewer.layers.events.removed.connect(self._forget_layer)
 
@@ -59,6 +64,8 @@ class Workspace(QObject):
                 self.drawings.take(role, layer)
         if same and self.result is not None and view is not None:
             self.result.view = view
+            if self.probability is not None:
+                self.probability.view = view
         self.movie_changed.emit()
 
     @property
@@ -96,16 +103,30 @@ class Workspace(QObject):
             drawings = self.require_drawings()
             masks = drawings.layers.get("masks")
             like = masks if isinstance(masks, Labels) else None
-            self.result = ResultStore(view, session=self.session, like=like)
-            active = self.viewer.layers.selection.active
+            self.result = ResultStore(
+                view, session=self.session, like=like, in_memory_up_to=self.in_memory_up_to
+            )
             self.result.layer.opacity = 0.5
-            self.viewer.add_layer(self.result.layer)
-            if active is not None:
-                self.viewer.layers.selection.active = active
+            self._add(self.result.layer)
         return self.result
 
+    def ensure_probability(self) -> ProbabilityStore:
+        """Give the probabilities; make their layer if there is none. Raises as `require_movie`."""
+        if self.probability is None:
+            self.probability = ProbabilityStore(self.require_movie(), in_memory_up_to=self.in_memory_up_to)
+            self._add(self.probability.layer)
+        return self.probability
+
+    def _add(self, layer: Layer) -> None:
+        """Show a layer, and go on with the one that the user works on."""
+        active = self.viewer.layers.selection.active
+        self.viewer.add_layer(layer)
+        if active is not None:
+            self.viewer.layers.selection.active = active
+
     def close_result(self) -> None:
-        """Let the result go; its layer stays."""
+        """Let the result and the probabilities go; their layers stay."""
+        self.probability = None
         if self.result is not None:
             self.result.close()
             self.result = None
@@ -127,6 +148,8 @@ class Workspace(QObject):
         try:
             if self.result is not None and layer is self.result.layer:
                 self.close_result()
+            if self.probability is not None and layer is self.probability.layer:
+                self.probability = None
             if self.drawings is not None:
                 for role, each in list(self.drawings.layers.items()):
                     if each is layer:

@@ -7,9 +7,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_masktrack.core.metrics import region_similarity
+
 
 class Result(Protocol):
-    """A `ResultStore`, as far as it is needed."""
+    """The masks of a movie, wherever they are kept, as far as they are needed here."""
 
     def rows(self) -> list[dict[str, object]]:
         """Give confidence and source of frames and objects."""
@@ -36,8 +38,6 @@ def agreement(result: Result, frames: int, found: dict[int, NDArray[np.float64]]
     int
         The frame that was looked at.
     """
-    from napari_masktrack.core.metrics import region_similarity
-
     sources: dict[int, dict[int, int]] = {}
     for row in result.rows():
         sources.setdefault(int(str(row["label"])), {})[int(str(row["frame"]))] = int(

@@ -1,0 +1,95 @@
+"""What the network sees on annotated frames and around them: examples to search the CRF's parameters on.
+
+The network must not be shown the annotation that it is compared with: the mask is carried to a frame
+beside and back again, so that a frame is guided by the result of its neighbour, as in a propagation.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core.annotation import Annotations, Mask
+from napari_masktrack.core.carrier import Carrier, Piece
+from napari_masktrack.core.crf_search import Example
+from napari_masktrack.core.instances import BoolImage
+from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.plan import Leg
+from napari_masktrack.core.refine import Segment
+
+MOST = 4
+"""Examples; each takes part in every try."""
+
+
+def crf_examples(
+    movie: Movie, segment: Segment, *, annotations: Annotations, config: PropagationConfig, most: int = MOST
+) -> list[Example]:
+    """Return examples of painted objects, spread evenly over the annotations.
+
+    Parameters
+    ----------
+    movie : Movie
+    segment : callable
+        See `propagation.Segmenter`.
+    annotations : Annotations
+        Boxes and scribbles say not where the outline is, and are left out.
+    config : PropagationConfig
+    most : int
+        No more than so many.
+
+    Returns
+    -------
+    list of Example
+        None where the movie has one frame, or the network loses the object.
+    """
+    painted = [item for item in annotations.items if item.exact and item.is_painted(movie.shape)]
+    if len(movie) < 2:
+        return []
+    chosen = np.unique(np.linspace(0, len(painted) - 1, most).round().astype(int)) if painted else ()
+    found = (
+        _example(
+            movie, segment, (painted[i].label, painted[i].frame, painted[i].guidance(movie.shape)), config
+        )
+        for i in chosen
+    )
+    return [example for example in found if example is not None]
+
+
+def _example(
+    movie: Movie, segment: Segment, item: tuple[int, int, BoolImage], config: PropagationConfig
+) -> Example | None:
+    """Carry a mask to the frame after (at the end: before), then back over its own frame and on."""
+    label, frame, truth = item
+    step = 1 if frame + 1 < len(movie) else -1
+    beside = _carried(movie, segment, Mask(frame, label, truth), [frame, frame + step], config=config)
+    mask = _mask(beside[-1], config.threshold, movie.shape)
+    if not mask.any():
+        return None
+    path = [at for at in (frame + step, frame, frame - step) if 0 <= at < len(movie)]
+    pieces = _carried(movie, segment, Mask(frame + step, label, mask), path, config=config)
+    if not _mask(pieces[1], config.threshold, movie.shape).any():
+        return None
+    views = {
+        at: piece for at, piece in zip(path, [beside[-1], *pieces[1:]], strict=True) if piece.values.size
+    }
+    order = sorted(views)
+    return Example(
+        [movie.image(at) for at in order],
+        [(views[at].values, views[at].box) for at in order],
+        order.index(frame),
+        truth,
+    )
+
+
+def _carried(
+    movie: Movie, segment: Segment, mask: Mask, path: Sequence[int], *, config: PropagationConfig
+) -> list[Piece]:
+    """Return an object's pieces on the frames of a path that starts at its mask."""
+    carrier = Carrier(movie, Annotations([mask]), segment, config)
+    leg = Leg(mask.label, path[0], path[-1])
+    return [carrier.carry(frame, [leg])[0] for frame in path]
+
+
+def _mask(piece: Piece, threshold: float, shape: tuple[int, int]) -> BoolImage:
+    region = piece.region(threshold)
+    return np.zeros(shape, bool) if region is None else region.to_mask(shape)

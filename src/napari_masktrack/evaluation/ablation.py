@@ -1,0 +1,216 @@
+"""What each ingredient of the method is worth (paper, section 5.2 and table 1).
+
+One ingredient at a time is left out. Rows that need another network train one, briefly; so that the
+comparison is fair, the full system is trained as briefly, whenever there are images to train on.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_masktrack.config import AblationConfig
+from napari_masktrack.errors import ConfigError
+from napari_masktrack.evaluation.ablation_rows import FULL, ROWS, SHOWN, Row, choose_rows
+from napari_masktrack.evaluation.ablation_training import Trainings
+from napari_masktrack.evaluation.exhibits import Exhibit, tuning_in_words
+from napari_masktrack.evaluation.findings import Finding, Findings, made_with, work_off
+from napari_masktrack.evaluation.jobs import Progress
+from napari_masktrack.evaluation.markdown import NOTHING, decimals, table
+from napari_masktrack.evaluation.methods import Answer, Events, Settings, tracked
+from napari_masktrack.evaluation.problems import OpenProblem, Problem
+from napari_masktrack.evaluation.recorded import record
+from napari_masktrack.evaluation.scores import judge
+from napari_masktrack.evaluation.tasks import AnalysisTask
+
+if TYPE_CHECKING:
+    from napari_masktrack.propagation import Segmenter
+    from napari_masktrack.tracker import Tracker
+
+_DIGITS = 5
+_TRAINING = 0.5
+"""Share of the time that trainings are taken for, where there are any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One row on one problem.
+
+    Attributes
+    ----------
+    name : str
+        A key of `ROWS`.
+    problem : Problem
+    settings : Settings
+        With the weights of the row as model.
+    findings : Findings
+    """
+
+    name: str
+    problem: Problem
+    settings: Settings
+    findings: Findings
+
+    @property
+    def row(self) -> Row:
+        """What is left out."""
+        return ROWS[self.name]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Name the finding."""
+        return self.name, self.problem.name
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A segmenter that is shown another guidance than there is: its box, or nothing.
+
+    Parameters
+    ----------
+    segment : callable
+        See `propagation.Segmenter`.
+    shown : str
+        A key of `SHOWN`.
+    """
+
+    segment: "Segmenter"
+    shown: str
+
+    def __call__(
+        self, images: npt.NDArray[np.uint8], guidance: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.float32]:
+        """Segment crops, uint8 (B, S, S, 3) with guidance (B, S, S); return probabilities (B, S, S)."""
+        return self.segment(images, np.stack([SHOWN[self.shown](mask) for mask in guidance]))
+
+
+def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
+    """Train, run and compare; see `tasks.Analysis`.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    list of str
+        The table in Markdown; it also lies in the task's folder as ``ablation.md``, ``.csv`` and
+        ``.json``, and the networks in ``weights``.
+
+    Raises
+    ------
+    InputError
+        There is no such row, or nothing to train a row's network on.
+    """
+    options = task.options if isinstance(task.options, AblationConfig) else AblationConfig()
+    if task.settings.method != "masktrack":
+        raise ConfigError(
+            f"An ablation is of masktrack, not of {task.settings.method!r}; leave --method out."
+        )
+    trainings = Trainings.of(options, task.folder / "weights", task.settings.device)
+    rows = choose_rows(options.rows)
+    possible = {name: row for name, row in rows.items() if trainings.can(row)}
+    if options.rows != "all":
+        trainings.refuse_impossible(rows)
+    missing = trainings.missing(possible.values())
+    for share, text in trainings.make(missing):
+        yield Progress(_TRAINING * share, text)
+    items = [_item(task, trainings, name, problem) for name in possible for problem in task.problems]
+    waiting = [item for item in items if item.findings.get(*item.key) is None]
+    done = _TRAINING if missing else 0.0
+    for progress in work_off(measure, waiting, jobs=task.jobs):
+        yield replace(progress, share=done + (1 - done) * progress.share)
+    found = {name: [i.findings.get(*i.key) for i in items if i.name == name] for name in possible}
+    return exhibit(task, rows, found, trainings).write(task.folder, "ablation")
+
+
+def _item(task: AnalysisTask, trainings: Trainings, name: str, problem: Problem) -> Item:
+    row, settings = ROWS[name], task.settings
+    weights = trainings.path(row)
+    settings = replace(
+        settings,
+        model=settings.model if weights is None else str(weights),
+        finetune=settings.finetune if row.finetune else None,
+        crf_search=settings.crf_search or row.search,
+        propagation=replace(settings.propagation, **row.propagation),
+    )
+    known = {**made_with(settings, problem), "samples": {**row.samples}, "shown": row.shown}
+    return Item(name=name, problem=problem, settings=settings, findings=Findings(task.folder, known))
+
+
+def measure(item: Item) -> Generator[float, None, None]:
+    """Fine-tune, carry, judge, and keep the finding; yields the share that is done."""
+    opened = item.problem.open()
+    recorded = yield from record(ablated(opened, item.settings, item.row), len(opened.frames))
+    columns = judge(opened, recorded.pairs()).columns()
+    item.findings.put({name: round(value, _DIGITS) for name, value in columns.items()}, *item.key)
+
+
+def ablated(opened: OpenProblem, settings: Settings, row: Row) -> Events:
+    """Compute the masks of a problem without an ingredient; see `methods.carry`."""
+    from napari_masktrack.model.checkpoint import DEFAULT_MODEL
+    from napari_masktrack.tracker import Tracker
+
+    tracker = Tracker(settings.model or DEFAULT_MODEL, device=settings.device)
+    if not row.samples and row.shown == "mask":
+        return tracked(tracker, opened, opened.annotations, settings)
+    return _with_other_guidance(tracker, opened, settings, row)
+
+
+def _with_other_guidance(tracker: "Tracker", opened: OpenProblem, settings: Settings, row: Row) -> Events:
+    from napari_masktrack.model.segmenter import NetworkSegmenter
+    from napari_masktrack.propagation import propagate
+    from napari_masktrack.tracker import guarded
+    from napari_masktrack.training.online import SAMPLES, finetune
+
+    movie, given, carrying = opened.movie, opened.annotations, settings.propagation
+    if settings.finetune is not None:
+        samples = replace(SAMPLES, **row.samples)
+        yield from guarded(finetune(tracker.network, movie, given, settings.finetune, samples=samples))
+    segment = Shown(NetworkSegmenter(tracker.network, flip=carrying.flip), row.shown)
+    for result in guarded(propagate(movie, given, segment, carrying, frames=opened.frames)):
+        yield Answer(result.frame, result.labels, result.confidence, result.source)
+
+
+def exhibit(
+    task: AnalysisTask,
+    rows: Mapping[str, Row],
+    found: Mapping[str, Sequence[Finding | None]],
+    trainings: Trainings,
+) -> Exhibit:
+    """Return the table in the paper's layout, beside the paper's numbers."""
+    ours = {
+        name: 100 * float(np.mean([each["J mean"] for each in known if each]))
+        for name, known in found.items()
+    }
+    lines: list[dict[str, Any]] = []
+    for name, row in rows.items():
+        delta = None if name == FULL else row.paper - ROWS[row.base].paper
+        change = ours[name] - ours[row.base] if name != FULL and {name, row.base} <= ours.keys() else None
+        lines.append(
+            {
+                "name": name, "aspect": row.aspect, "system": row.title,
+                "paper": row.paper, "paper change": delta, "J": ours.get(name), "change": change,
+            }
+        )  # fmt: skip
+    header = ["aspect", "system variant", "row", "paper J", "paper change", "J", "change"]
+    cells = [
+        [
+            each["aspect"] or NOTHING, each["system"], f"`{each['name']}`", decimals(each["paper"]),
+            _signed(each["paper change"]), decimals(each["J"]), _signed(each["change"]),
+        ]
+        for each in lines
+    ]  # fmt: skip
+    note = (
+        f"Mean J in per cent, {len(task.problems)} sequence(s) of {task.protocol}, "
+        f"{tuning_in_words(task.settings)}. {trainings.in_words()} "
+        "The paper's numbers: DAVIS, 50 sequences, 20,000 steps on 11,282 images."
+    )
+    content = {"protocol": task.protocol, "training": trainings.described(), "sequences": {**found}}
+    return Exhibit(rows=lines, lines=[*table(header, cells), "", note], content=content)
+
+
+def _signed(value: float | None) -> str:
+    return decimals(value) if value is None else f"{value:+.1f}"

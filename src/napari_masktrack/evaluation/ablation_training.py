@@ -1,0 +1,184 @@
+"""The networks of an ablation: each is trained once, briefly, and kept."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_masktrack.config import AblationConfig
+from napari_masktrack.errors import ConfigError
+from napari_masktrack.evaluation.ablation_rows import Row
+from napari_masktrack.evaluation.files import list_folders
+
+if TYPE_CHECKING:
+    from napari_masktrack.training.datasets import Dataset
+    from napari_masktrack.training.offline import Recipe
+
+FEWER = 5000 / 11_282
+"""Share of the images in the paper's reduced training."""
+_KEEP_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What networks may be trained on, and where they are kept.
+
+    Attributes
+    ----------
+    recipe : Recipe or None
+        Of the full system; None if there is nothing to train on.
+    videos : tuple of Dataset
+        Frames of videos, for the row that is trained on them.
+    folder : Path
+    device : str
+    """
+
+    recipe: "Recipe | None"
+    videos: "tuple[Dataset, ...]"
+    folder: Path
+    device: str
+
+    @classmethod
+    def of(cls, options: AblationConfig, folder: Path, device: str) -> "Trainings":
+        """Read what the options name.
+
+        Raises
+        ------
+        InputError
+            A folder is missing, or the recipe makes no sense.
+        """
+        from napari_masktrack.training.datasets import Dataset, find_pairs
+
+        videos = list_folders(Path(options.video_data)) if options.video_data else []
+        return cls(
+            _recipe(options),
+            tuple(Dataset(find_pairs(each / "images", each / "labels"), instances=True) for each in videos),
+            folder,
+            device,
+        )
+
+    def can(self, row: Row) -> bool:
+        """Say whether there is what the row's network is made from."""
+        if self.recipe is None:
+            return not row.retrains
+        return row.training != "video" or bool(self.videos)
+
+    def refuse_impossible(self, rows: Mapping[str, Row]) -> None:
+        """Refuse rows whose networks cannot be made.
+
+        Raises
+        ------
+        ConfigError
+            There is nothing to train one on.
+        """
+        for name, row in rows.items():
+            if not self.can(row):
+                option = "--train-data" if self.recipe is None else "--video-data"
+                raise ConfigError(
+                    f"The row {name!r} needs a network of its own; give {option} to train it on."
+                )
+
+    def path(self, row: Row) -> Path | None:
+        """Return where the row's network is, or will be; None for the one that is there already."""
+        if self.recipe is None:
+            return None
+        recipe = self._recipe_of(row)
+        known = f"{recipe.config} {recipe.samples} {self._names(recipe)} {recipe.pretrained} {recipe.start}"
+        digest = hashlib.sha256(f"{row.training} {known}".encode()).hexdigest()[:12]
+        return self.folder / f"{digest}.safetensors"
+
+    def missing(self, rows: Iterable[Row]) -> dict[Path, Row]:
+        """List the networks that are still to be made, each with a row that needs it."""
+        paths = {path: row for row in rows if (path := self.path(row)) is not None}
+        return {path: row for path, row in paths.items() if not path.is_file()}
+
+    def make(self, missing: Mapping[Path, Row]) -> Iterator[tuple[float, str]]:
+        """Train networks one after the other; an interrupted training goes on from its last checkpoint.
+
+        Yields
+        ------
+        share : float
+            Of all that is missing.
+        text : str
+        """
+        from napari_masktrack.model.device import choose_device
+        from napari_masktrack.tracker import guarded
+        from napari_masktrack.training.offline import train
+
+        device = choose_device(self.device)
+        for number, (path, row) in enumerate(missing.items()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = f"training {number + 1} of {len(missing)}: {row.title}"
+            if row.training == "none":
+                self._save_untrained(path, row)
+                continue
+            steps = train(self._recipe_of(row), path, device=device, keep_every=_KEEP_EVERY)
+            for step in guarded(steps):
+                yield (number + step.step / step.steps) / len(missing), text
+
+    def in_words(self) -> str:
+        """Say how the networks were trained."""
+        if self.recipe is None:
+            return "Rows that need a training were left out, for want of --train-data."
+        images = sum(len(dataset.pairs) for dataset in self.recipe.datasets)
+        begin = self.recipe.pretrained or self.recipe.start
+        start = f"from {begin.name}" if begin else "from random weights"
+        return (
+            f"Reduced schedule: networks were trained {start} for {self.recipe.config.steps} steps "
+            f"of {self.recipe.config.batch} samples on {images} images."
+        )
+
+    def described(self) -> dict[str, Any]:
+        """Return the settings of the trainings; empty where there are none."""
+        if self.recipe is None:
+            return {}
+        return {**asdict(self.recipe.config), "images": sum(len(each.pairs) for each in self.recipe.datasets)}
+
+    def _recipe_of(self, row: Row) -> "Recipe":
+        assert self.recipe is not None, "rows without a recipe train nothing"
+        recipe = replace(self.recipe, samples=replace(self.recipe.samples, **row.samples))
+        if row.training == "fewer":
+            return replace(recipe, datasets=tuple(fewer(each, FEWER) for each in recipe.datasets))
+        if row.training == "none":
+            return replace(recipe, start=None)
+        return replace(recipe, datasets=self.videos) if row.training == "video" else recipe
+
+    def _save_untrained(self, path: Path, row: Row) -> None:
+        from napari_masktrack.model.checkpoint import save_checkpoint
+        from napari_masktrack.training.offline import new_network
+
+        save_checkpoint(path, new_network(self._recipe_of(row)), {"steps": "0"}, half=True)
+
+    @staticmethod
+    def _names(recipe: "Recipe") -> list[Any]:
+        return [
+            (len(each.pairs), each.pairs[0][0].name, each.pairs[-1][0].name, each.weight, each.jump)
+            for each in recipe.datasets
+        ]
+
+
+def fewer(dataset: "Dataset", share: float) -> "Dataset":
+    """Return a data set with a share of its images, at least one; always the same ones."""
+    count = max(1, round(share * len(dataset.pairs)))
+    chosen = np.sort(np.random.default_rng(0).permutation(len(dataset.pairs))[:count])
+    return replace(dataset, pairs=tuple(dataset.pairs[index] for index in chosen))
+
+
+def _recipe(options: AblationConfig) -> "Recipe | None":
+    from napari_masktrack.config import TrainConfig
+    from napari_masktrack.training.datasets import Dataset, find_pairs
+    from napari_masktrack.training.offline import Recipe, read_recipe
+
+    if not options.train_data:
+        if options.recipe:
+            raise ConfigError("--recipe needs --train-data, the folder to which its paths are relative.")
+        return None
+    data = Path(options.train_data)
+    if options.recipe:
+        recipe = read_recipe(Path(options.recipe), data)
+        return replace(recipe, config=replace(recipe.config, steps=options.train_steps))
+    pairs = find_pairs(data / "images", data / "masks")
+    return Recipe(config=TrainConfig(steps=options.train_steps), datasets=(Dataset(pairs),))

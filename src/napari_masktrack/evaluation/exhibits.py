@@ -1,0 +1,125 @@
+"""What an analysis shows: a table as JSON, CSV and Markdown, and curves as a figure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_masktrack.evaluation.methods import Settings
+from napari_masktrack.evaluation.plot import COLOURS, MISSING, can_plot, new_figure, save_figure
+from napari_masktrack.evaluation.report import write_text
+from napari_masktrack.io.exporters import save_metrics_csv
+from napari_masktrack.io.session_files import write_json
+
+_SHADE = 0.13
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line of the figure.
+
+    Attributes
+    ----------
+    title : str
+    x, y : sequence of float
+    dashed : bool
+        For baselines.
+    """
+
+    title: str
+    x: Sequence[float]
+    y: Sequence[float]
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Band:
+    """An area of the figure between two lines; wider ones come first.
+
+    Attributes
+    ----------
+    x, low, high : sequence of float
+    """
+
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """The result of an analysis.
+
+    Attributes
+    ----------
+    rows : sequence of mapping
+        Of the CSV file, and among the content of the JSON file.
+    lines : list of str
+        Of the Markdown file.
+    content : mapping
+        What else the JSON file holds.
+    curves, bands : sequence of Curve and Band
+        Of the figure; without curves there is none.
+    axes : (str, str)
+        What x and y are.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    lines: list[str]
+    content: Mapping[str, Any]
+    curves: Sequence[Curve] = ()
+    bands: Sequence[Band] = ()
+    axes: tuple[str, str] = ("", "J")
+
+    def write(self, folder: Path, stem: str) -> list[str]:
+        """Write the files; earlier ones are replaced.
+
+        Parameters
+        ----------
+        folder : Path
+        stem : str
+            Name of the files without ending.
+
+        Returns
+        -------
+        list of str
+            The Markdown.
+        """
+        write_json(folder / f"{stem}.json", {**self.content, "rows": [dict(row) for row in self.rows]})
+        save_metrics_csv(folder / f"{stem}.csv", self.rows)
+        lines = list(self.lines)
+        if self.curves and can_plot():
+            self._draw(folder / f"{stem}.png")
+        elif self.curves:
+            lines += ["", MISSING]
+        write_text(folder / f"{stem}.md", lines)
+        return lines
+
+    def _draw(self, path: Path) -> None:
+        figure, axes = new_figure()
+        for band in self.bands:
+            axes.fill_between(band.x, band.low, band.high, color=COLOURS[0], alpha=_SHADE, linewidth=0)
+        for curve, colour in zip(self.curves, COLOURS, strict=False):
+            style = "--" if curve.dashed else "-"
+            axes.plot(curve.x, curve.y, style, color=colour, marker="o", markersize=4, label=curve.title)
+        axes.set_xlabel(self.axes[0])
+        axes.set_ylabel(self.axes[1])
+        axes.set_ylim(0, 1)
+        axes.locator_params(axis="x", integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
+        save_figure(figure, path)
+
+
+def in_words(settings: Settings) -> str:
+    """Say in a few words how masks were made."""
+    if settings.method not in ("masktrack", "box"):
+        return f"method {settings.method}"
+    return f"method {settings.method}, model {settings.model or 'default'}, {tuning_in_words(settings)}"
+
+
+def tuning_in_words(settings: Settings) -> str:
+    """Say whether and how the network was fine-tuned."""
+    tuned = settings.finetune
+    limit = "" if tuned is None or tuned.seconds is None else f" or {tuned.seconds:g} s"
+    return "without fine-tuning" if tuned is None else f"fine-tuned for up to {tuned.steps} steps{limit}"

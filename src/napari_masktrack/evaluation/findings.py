@@ -1,0 +1,96 @@
+"""Findings of an analysis, kept one by one, so that an interrupted one goes on where it stopped."""
+
+import hashlib
+import json
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_masktrack.evaluation.jobs import Finished, Progress, Work, spread
+from napari_masktrack.evaluation.methods import Settings
+from napari_masktrack.evaluation.problems import Problem
+from napari_masktrack.evaluation.run import describe
+from napari_masktrack.io.session_files import read_json, write_json
+
+Item = TypeVar("Item")
+Finding = dict[str, Any]
+RULES = ("sparse", "single", "void", "without_last", "only_present", "limit")
+"""Fields of `Problem` that change what is judged."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A folder of JSON files; those that were made otherwise are not found.
+
+    Parameters
+    ----------
+    folder : Path
+    made_with : mapping
+        All that a finding depends on, except the movie and what its key says; see `made_with`.
+    """
+
+    folder: Path
+    made_with: Mapping[str, Any]
+
+    @property
+    def place(self) -> Path:
+        """Folder of the findings that were made with these settings."""
+        text = json.dumps(self.made_with, sort_keys=True)
+        return self.folder / "parts" / hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def path(self, *key: str, suffix: str = ".json") -> Path:
+        """Return where a finding lies; the parts of its key are folders and a name."""
+        parent = self.place.joinpath(*key[:-1])
+        return parent / f"{key[-1]}{suffix}"
+
+    def get(self, *key: str) -> Finding | None:
+        """Read a finding; None if there is none.
+
+        Raises
+        ------
+        InputError
+            Its file is damaged.
+        """
+        path = self.path(*key)
+        return read_json(path) if path.is_file() else None
+
+    def put(self, finding: Finding, *key: str) -> None:
+        """Keep a finding; an earlier one of the same key is replaced."""
+        path = self.path(*key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not (self.place / "made-with.json").is_file():
+            write_json(self.place / "made-with.json", dict(self.made_with))
+        write_json(path, finding)
+
+
+def work_off(work: Work[Item, None], items: Sequence[Item], *, jobs: int) -> Generator[Progress, None, None]:
+    """Do the work for each item, which keeps its finding itself; yields how far it is."""
+    done = 0
+    for event in spread(work, items, jobs=jobs):
+        if isinstance(event, Finished):
+            done += 1
+        else:
+            yield Progress(event.share, f"run {min(done + 1, len(items))} of {len(items)}")
+
+
+def made_with(settings: Settings, problem: Problem) -> dict[str, Any]:
+    """Say what a finding depends on: the method, the network and its settings, the rules of judging.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such model.
+    """
+    known = {name: value for name, value in describe(settings).items() if name not in ("device", "model")}
+    if "finetune" in known:
+        known["weights_sha256"] = weights_hash(settings.model)
+    return {**known, "rules": {name: getattr(problem, name) for name in RULES}}
+
+
+def weights_hash(model: str | None) -> str:
+    """Return the SHA-256 of an embedded model, of a file of weights, or of the default model."""
+    from napari_masktrack.model.checkpoint import DEFAULT_MODEL, find_weights
+
+    with find_weights(model or DEFAULT_MODEL).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,58 @@
+"""Scores as pictures, drawn by matplotlib, which the extra ``evaluate`` brings: napari does not need it."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_masktrack.io.targets import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from napari_masktrack.evaluation.summary import Summary
+
+MISSING = 'No plot was drawn, for want of matplotlib: pip install "napari-masktrack[evaluate]".'
+"""What to tell a user where `can_plot` is false."""
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+"""Told apart by colour-blind people too (Okabe and Ito)."""
+
+
+def can_plot() -> bool:
+    """Say whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def new_figure(width: float = 7.0, height: float = 4.5) -> "tuple[Figure, Axes]":
+    """Make a figure of so many inches with one set of axes; it needs no window."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as a PNG file that appears whole or not at all."""
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=120)
+
+
+def draw_scores(path: Path, summary: "Summary") -> None:
+    """Draw a bar per sequence and metric, the best sequence on top, and the means as lines."""
+    metrics = [name for name in summary.mean if name.endswith(" mean")] or list(summary.mean)[:3]
+    order = sorted(summary.sequences, key=lambda name: summary.sequences[name][metrics[0]])
+    figure, axes = new_figure(height=max(2.5, 0.8 + 0.26 * len(order)))
+    thickness = 0.8 / len(metrics)
+    for index, metric in enumerate(metrics):
+        colour, mean = COLOURS[index], 100 * summary.mean[metric]
+        places = [place + 0.4 - (index + 0.5) * thickness for place in range(len(order))]
+        values = [100 * summary.sequences[name][metric] for name in order]
+        title = f"{metric.removesuffix(' mean')}, mean {mean:.1f}"
+        axes.barh(places, values, height=thickness, color=colour, label=title)
+        axes.axvline(mean, color=colour, linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(order)), order)
+    axes.set_ylim(-0.6, len(order) - 0.4)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("per cent")
+    axes.legend(loc="lower right")
+    save_figure(figure, path)

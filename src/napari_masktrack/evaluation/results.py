@@ -1,0 +1,119 @@
+"""Masks of one problem on disk: found, checked and read, or filled in whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from napari_masktrack.core.instances import Labels
+from napari_masktrack.errors import AnnotationError, InputError, OutputError
+from napari_masktrack.evaluation.files import list_masks, read_any_object
+from napari_masktrack.evaluation.problems import OpenProblem, check_size
+from napari_masktrack.io.masks import match_frame
+from napari_masktrack.io.refusal import refusing, shown
+from napari_masktrack.io.session_files import read_json, read_labels
+
+RECORD = "run.json"
+"""Stands beside the masks that this program made: how, and how long it took."""
+Record = dict[str, Any]
+
+
+def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
+    """Find the mask of every frame that counts.
+
+    Parameters
+    ----------
+    opened : OpenProblem
+    folder : Path
+        PNG, BMP or TIFF files named like the frames or by index: ``00000.png``.
+
+    Returns
+    -------
+    dict of int to Path
+        By frame, in order.
+
+    Raises
+    ------
+    AnnotationError
+        A mask is missing, belongs to no frame, cannot be read, or has another size than the frames.
+    """
+    found: dict[int, Path] = {}
+    for path in list_masks(folder):
+        frame = match_frame(path.stem, opened.movie)
+        if frame is None:
+            raise AnnotationError(
+                f"{shown(path)} belongs to none of the {len(opened.movie)} frame(s) of "
+                f"{shown(opened.problem.images)}; give 00000.png to {len(opened.movie) - 1:05}.png."
+            )
+        found[frame] = path
+    for frame in opened.counted_frames:
+        if frame not in found:
+            missing = folder / f"{opened.movie.frame_names[frame]}.png"
+            raise AnnotationError(f"There is no {shown(missing)}; give a mask for every frame that counts.")
+        check_size(found[frame], opened.movie)
+    return {frame: found[frame] for frame in opened.counted_frames}
+
+
+def read_result(opened: OpenProblem, files: Mapping[int, Path]) -> Iterator[tuple[int, Labels]]:
+    """Read masks that `find_result` found, one at a time."""
+    read = read_any_object if opened.problem.single else read_labels
+    return ((frame, read(path).astype("uint16")) for frame, path in files.items())
+
+
+def is_there(folder: Path) -> bool:
+    """Say whether a result's folder exists and holds anything."""
+    with refusing(folder, InputError):
+        return folder.is_dir() and any(folder.iterdir())
+
+
+def read_record(folder: Path) -> Record | None:
+    """Read how a result was made; None for one that this program did not make.
+
+    Raises
+    ------
+    InputError
+        There is such a file, but it is damaged.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    return read_json(path)
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside a new one, which takes its place at the end.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist, or be empty.
+
+    Yields
+    ------
+    Path
+        Write here. After an error in the block it is removed, and nothing of it is left.
+
+    Raises
+    ------
+    OutputError
+        Meanwhile something else was put in its place.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    try:
+        yield part
+        part.chmod(0o755)  # a temporary folder is closed to others
+        try:
+            if folder.is_dir():
+                folder.rmdir()
+            os.rename(part, folder)
+        except OSError as error:
+            raise OutputError(
+                f"{shown(folder)} was filled by another program meanwhile; what is there was kept."
+            ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

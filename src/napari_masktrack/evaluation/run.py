@@ -1,0 +1,252 @@
+"""One evaluation: compute the results that are missing, judge all, and summarise."""
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+from napari_masktrack import __version__
+from napari_masktrack.config import EvaluationConfig
+from napari_masktrack.errors import InputError, OutputError, WorkError
+from napari_masktrack.evaluation import ctc
+from napari_masktrack.evaluation.jobs import Finished, Progress, spread
+from napari_masktrack.evaluation.methods import Answer, Loaded, Settings, carry
+from napari_masktrack.evaluation.problems import OpenProblem, Problem
+from napari_masktrack.evaluation.protocols import PROTOCOLS, Protocol
+from napari_masktrack.evaluation.results import RECORD, Record, filling, is_there, read_record
+from napari_masktrack.evaluation.scores import ProblemScore
+from napari_masktrack.io.exporters import open_writer
+from napari_masktrack.io.refusal import shown
+from napari_masktrack.io.session_files import write_json
+
+_JUDGING = 0.05
+"""Share of the time of a sequence that judging it is taken for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What is to be done.
+
+    Attributes
+    ----------
+    protocol : str
+        A key of `PROTOCOLS`.
+    problems : tuple of Problem
+    results : Path
+        Folder of the results, one folder per problem.
+    config : EvaluationConfig
+        What the problems were chosen by.
+    settings : Settings or None
+        How missing results are computed; None to judge only.
+    jobs : int
+        Processes.
+    """
+
+    protocol: str
+    problems: tuple[Problem, ...]
+    results: Path
+    config: EvaluationConfig = field(default_factory=EvaluationConfig)
+    settings: Settings | None = None
+    jobs: int = 1
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol itself."""
+        return PROTOCOLS[self.protocol]
+
+    def folder(self, problem: Problem) -> Path:
+        """Return where the result of a problem lies, or will lie."""
+        return self.rules.folder(self.results, problem)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A problem's scores, and how its result was made where that is known.
+
+    Attributes
+    ----------
+    score : ProblemScore
+    record : dict or None
+    """
+
+    score: ProblemScore
+    record: Record | None
+
+
+def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
+    """Check data and results before any work.
+
+    Returns
+    -------
+    tuple of Problem
+        Those whose results are missing and will be computed.
+
+    Raises
+    ------
+    InputError
+        A file of the data or of a result is missing, damaged or does not fit; results are missing
+        where nothing is to be computed, or were made in another way.
+    """
+    if evaluation.protocol == "ctc":
+        ctc.check_library()
+    missing: list[Problem] = []
+    records: dict[Path, Record | None] = {}
+    for problem in evaluation.problems:
+        opened, folder = problem.open(), evaluation.folder(problem)
+        if not is_there(folder):
+            missing.append(problem)
+            continue
+        evaluation.rules.check(opened, folder)
+        records[folder] = read_record(folder)
+    if missing and (None in records.values() or evaluation.settings is None):
+        folder = evaluation.folder(missing[0])
+        raise InputError(
+            f"There is no result {shown(folder)} ({len(missing)} of {len(evaluation.problems)} missing); "
+            "add it, or choose other --sequences, or a new folder to compute all."
+        )
+    for folder, record in records.items() if missing else ():
+        assert record is not None, "asked above"
+        assert evaluation.settings is not None, "asked above"
+        _refuse_mixture(record, evaluation.settings, folder)
+    return tuple(missing)
+
+
+def evaluate(evaluation: Evaluation, missing: tuple[Problem, ...]) -> Iterator[Progress | Finished[Judged]]:
+    """Compute what is missing and judge everything.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    missing : tuple of Problem
+        As `prepare` returned it.
+
+    Yields
+    ------
+    Progress or Finished
+        The index is that of the problem. May be closed at any time: results that are complete stay,
+        of others nothing is left, and the next run goes on from there.
+
+    Raises
+    ------
+    WorkError
+        Something failed on the way; complete results are kept.
+    """
+    names = frozenset(each.name for each in missing)
+    weights = [len(each.truth) * (1.0 if each.name in names else _JUDGING) for each in evaluation.problems]
+    work = partial(_work, evaluation, names)
+    return spread(work, evaluation.problems, jobs=evaluation.jobs, weights=weights)
+
+
+def _work(
+    evaluation: Evaluation, missing: frozenset[str], problem: Problem
+) -> Generator[float, None, Judged]:
+    opened, folder = problem.open(), evaluation.folder(problem)
+    try:
+        if problem.name in missing:
+            assert evaluation.settings is not None, "what is missing is computed"
+            for share in compute(opened, evaluation.settings, folder, export=evaluation.rules.export):
+                yield share * (1 - _JUDGING)
+        score = evaluation.rules.judge(opened, folder)
+    except InputError as error:
+        raise WorkError(f"{problem.name}: {error}") from error
+    yield 1.0
+    return Judged(score, read_record(folder))
+
+
+def compute(opened: OpenProblem, settings: Settings, folder: Path, *, export: str = "png") -> Iterator[float]:
+    """Compute the result of a problem; its folder appears when it is complete.
+
+    Parameters
+    ----------
+    opened : OpenProblem
+    settings : Settings
+    folder : Path
+        New; receives the masks and ``run.json`` with settings and times.
+    export : str
+        A key of `io.exporters.EXPORTERS`.
+
+    Yields
+    ------
+    float
+        The share of the frames that is done, also after each step of the fine-tuning.
+    """
+    count, clock, made = len(opened.frames), _Clock(), describe(settings)
+    with filling(folder) as part:
+        frames = range(len(opened.movie)) if export == "ctc" else opened.frames
+        with open_writer(
+            part, frames=len(frames), shape=opened.movie.shape, labels_max=max(opened.labels),
+            first=frames.start, kind=export,
+        ) as writer:  # fmt: skip
+            for event in carry(opened, settings):
+                clock.took(event)
+                if isinstance(event, Loaded):
+                    made |= {"weights": event.weights, "weights_sha256": event.sha256}
+                if isinstance(event, Answer):
+                    writer.write(event.frame, event.labels)
+                clock.go_on()
+                yield clock.frames / count
+        if export == "png" and writer.missing:
+            raise WorkError(
+                f"Frame {writer.missing[0]} of {opened.problem.name!r} was not computed; report this."
+            )
+        write_json(part / RECORD, {**made, **clock.times()})
+
+
+class _Clock:
+    """Seconds of the computation, without those of loading weights and of writing."""
+
+    def __init__(self) -> None:
+        self.frames = self.steps = 0
+        self._tuning = self._carrying = 0.0
+        self._since = time.perf_counter()
+
+    def took(self, event: object) -> None:
+        spent = time.perf_counter() - self._since
+        if isinstance(event, Answer):
+            self.frames += 1
+            self._carrying += spent
+        elif not isinstance(event, Loaded):
+            self.steps += 1
+            self._tuning += spent
+
+    def go_on(self) -> None:
+        self._since = time.perf_counter()
+
+    def times(self) -> Record:
+        total = self._tuning + self._carrying
+        return {
+            "frames": self.frames,
+            "seconds": round(total, 3),
+            "seconds_per_frame": round(total / max(1, self.frames), 4),
+            "finetuning_seconds": round(self._tuning, 3),
+            "finetuning_steps": self.steps,
+        }
+
+
+def describe(settings: Settings) -> Record:
+    """Return settings as they are kept beside a result; those that a method does not use are left out."""
+    if settings.method not in ("masktrack", "box"):
+        return {"napari_masktrack": __version__, "method": settings.method}
+    return {"napari_masktrack": __version__, **asdict(settings)}
+
+
+def _refuse_mixture(record: Record, settings: Settings, folder: Path) -> None:
+    """Refuse to continue results that were made with other settings; device and version may differ."""
+    now = describe(settings)
+    for name in now.keys() - {"device", "napari_masktrack"}:
+        if record.get(name) != now[name]:
+            what = _difference(name, record.get(name), now[name])
+            raise OutputError(
+                f"{shown(folder)} was made with other settings ({what}); "
+                "give the same, or another --results, or --score-only."
+            )
+
+
+def _difference(name: str, before: object, now: object) -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        name = next(key for key in now if before.get(key) != now[key])
+        before, now = before.get(name), now[name]
+    elif isinstance(before, dict) or isinstance(now, dict):
+        before, now = ("on" if isinstance(each, dict) else "off" for each in (before, now))
+    return f"{name}: {before}, now {now}"

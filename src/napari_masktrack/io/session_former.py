@@ -1,0 +1,153 @@
+"""What left a session is kept beside it: drawings of deleted layers, and the result before the last."""
+
+import os
+import shutil
+import time
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_masktrack.io.session_files import saving, write_json
+from napari_masktrack.io.session_head import marks_to_json
+
+if TYPE_CHECKING:
+    from napari_masktrack.io.session import Session
+
+_MASKS, _NUMBERS, _WEIGHTS = RESULT = ("results.zarr", "metrics.csv", "weights/finetuned.safetensors")
+"""What belongs to one propagation."""
+
+
+class FormerWork:
+    """The folder ``former`` of a session.
+
+    Parameters
+    ----------
+    session : Session
+    """
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self.folder = session.folder / "former"
+
+    @property
+    def drawings(self) -> tuple[Path, ...]:
+        """The folders of drawings that left, the latest last."""
+        parent = self.folder / "annotations"
+        return tuple(sorted(path for path in parent.iterdir() if path.is_dir())) if parent.is_dir() else ()
+
+    @property
+    def has_result(self) -> bool:
+        """Whether a result is kept."""
+        return (self.folder / _MASKS).exists()
+
+    def take_drawings(self, kind: str) -> Path | None:
+        """Take the drawings of a kind out of the session.
+
+        Parameters
+        ----------
+        kind : str
+            One of `session.LAYERS`, or 'shapes'. With the masks go the absent marks.
+
+        Returns
+        -------
+        Path or None
+            The new folder that holds them now; None if there were none.
+
+        Raises
+        ------
+        OutputError
+            The session is open to read only.
+        WorkError
+            The disk refused.
+        """
+        session = self._session
+        session.require_writable()
+        absent = session.absent if kind == "masks" else ()
+        if not (session.shapes() if kind == "shapes" else session.annotated_frames(kind) or absent):
+            return None
+        stored = session.folder / "annotations" / ("shapes.json" if kind == "shapes" else kind)
+        with saving(stored):
+            place = self._new_place(kind)
+            if stored.is_dir():
+                os.replace(stored, place)
+            else:
+                place.mkdir()
+                if stored.exists():
+                    os.replace(stored, place / stored.name)
+        if absent:
+            write_json(place / "absent.json", {"absent": marks_to_json(absent)})
+            session.save_absent(())
+        return place
+
+    def keep_result(self, *, moved: bool = False) -> None:
+        """Keep masks, numbers and weights of now, in place of those kept before; nothing if there are none.
+
+        Parameters
+        ----------
+        moved : bool, default: False
+            Take masks and numbers away instead of copying them.
+
+        Raises
+        ------
+        OutputError
+            The session is open to read only.
+        WorkError
+            The disk refused.
+        """
+        self._session.require_writable()
+        if not (self._session.folder / _MASKS).exists():
+            return
+        with saving(self.folder):
+            for name in RESULT:
+                now, kept = self._session.folder / name, self.folder / name
+                part = kept.with_name(f"{kept.name}.part")
+                _delete(part)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                if now.exists() and not (moved and name != _WEIGHTS):
+                    shutil.copytree(now, part) if now.is_dir() else shutil.copyfile(now, part)
+                    now = part
+                _delete(kept)
+                if now.exists():
+                    os.replace(now, kept)
+        self._session.results.reread()
+
+    def swap_result(self) -> bool:
+        """Change the result against the one that is kept; tells whether there was one.
+
+        Done twice, everything is as before.
+
+        Raises
+        ------
+        OutputError
+            The session is open to read only.
+        WorkError
+            The disk refused.
+        """
+        self._session.require_writable()
+        if not self.has_result:
+            return False
+        with saving(self.folder):
+            for name in RESULT:
+                now, kept = self._session.folder / name, self.folder / name
+                aside = kept.with_name(f"{kept.name}.swapped")
+                begun = aside.exists()  # somebody was killed in the middle: only end it
+                for source, target in ((now, aside), (kept, now), (aside, kept))[begun:]:
+                    if source.exists() and not target.exists():
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        os.replace(source, target)
+        self._session.results.reread()
+        return True
+
+    def _new_place(self, kind: str) -> Path:
+        parent = self.folder / "annotations"
+        parent.mkdir(parents=True, exist_ok=True)
+        moment = time.strftime("%Y%m%d-%H%M%S")
+        names = (f"{moment}-{number}-{kind}" for number in count(1))
+        return next(path for name in names if not (path := parent / name).exists())
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

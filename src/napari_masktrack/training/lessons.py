@@ -1,0 +1,113 @@
+"""What fine-tuning learns from: the annotated objects with their surroundings, as many as memory may hold."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy.typing as npt
+
+from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core.annotation import Annotation, Mask
+from napari_masktrack.core.instances import Image
+from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.refine import refine
+from napari_masktrack.core.region import Region
+from napari_masktrack.model.network import GuidedNetwork
+from napari_masktrack.model.segmenter import NetworkSegmenter
+from napari_masktrack.training.dreams import Stage
+from napari_masktrack.training.scenes import Scene, surroundings
+
+ROOM = 512 * 2**20
+"""Bytes of lessons kept in memory: some hundred objects in frames of usual size."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One annotated object on one frame, ready to be sampled; without a stage it cannot be dreamt of."""
+
+    scene: Scene
+    stage: Stage | None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        arrays: list[npt.NDArray[Any]] = [self.scene.image, self.scene.target, self.scene.known]
+        if self.stage is not None:
+            arrays += [self.stage.background, self.stage.alpha]
+        return sum(array.nbytes for array in arrays)
+
+
+class Lessons(Sequence[Lesson]):
+    """One lesson per annotated object and frame; those used last are kept, the others are made anew.
+
+    A lesson is the same whenever it is made, so what is kept changes the time that it takes only.
+
+    Parameters
+    ----------
+    items : iterable of Annotation
+        All painted; each decides every pixel or has pixels called object, see `settled`.
+    movie : Movie
+    room : int
+        Bytes of lessons to keep; at least one lesson is kept.
+    """
+
+    def __init__(self, items: Iterable[Annotation], movie: Movie, *, room: int = ROOM) -> None:
+        self._items, self._movie, self._room = tuple(items), movie, room
+        self._kept: OrderedDict[int, Lesson] = OrderedDict()
+        self._taken = 0
+        self._seen: tuple[int, Image] | None = None
+
+    def __len__(self) -> int:
+        """Count the lessons."""
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> Lesson: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Lesson]: ...
+    def __getitem__(self, index: int | slice) -> Lesson | Sequence[Lesson]:
+        """Give a lesson, kept or made anew."""
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if index in self._kept:
+            self._kept.move_to_end(index)
+            return self._kept[index]
+        lesson = self._made(self._items[index])
+        self._taken += lesson.nbytes
+        while self._kept and self._taken > self._room:
+            self._taken -= self._kept.popitem(last=False)[1].nbytes
+        self._kept[index] = lesson
+        return lesson
+
+    def prepare(self) -> None:
+        """Make the first lessons, frame by frame, until there is no room for more."""
+        for index in range(len(self)):
+            lesson = self[index]
+            if self._taken + lesson.nbytes > self._room:
+                return
+
+    def _made(self, item: Annotation) -> Lesson:
+        if self._seen is None or self._seen[0] != item.frame:  # objects of one frame follow one another
+            self._seen = item.frame, self._movie.image(item.frame)
+        target, known = item.supervision(self._movie.shape)
+        scene = surroundings(Scene(self._seen[1], target, known))
+        return Lesson(scene, Stage.of(scene) if known.all() and target.any() else None)
+
+
+def settled(item: Annotation, movie: Movie, network: GuidedNetwork) -> Annotation:
+    """Return an item that says which pixels are object: of a box, the mask that the network finds in it.
+
+    Raises
+    ------
+    MovieError
+        The frame cannot be read.
+    """
+    target, known = item.supervision(movie.shape)
+    if item.exact or target.any():
+        return item
+    region = Region.of(item.guidance(movie.shape))
+    assert region is not None, "only painted items are lessons"
+    found, _ = refine(region, movie.image(item.frame), NetworkSegmenter(network), PropagationConfig())
+    target = found.to_mask(movie.shape) & ~known
+    return Mask(item.frame, item.label, target if target.any() else region.to_mask(movie.shape))

@@ -1,0 +1,91 @@
+"""A damaged or incomplete data set is refused by the name of the file, before any work."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_masktrack.config import EvaluationConfig
+from napari_masktrack.errors import InputError
+from napari_masktrack.evaluation.protocols import find_problems
+
+MASK = "00003.png"
+
+
+@pytest.fixture
+def truth(davis):
+    return davis / "Annotations" / "480p" / "bear"
+
+
+@pytest.fixture
+def opening(davis):
+    return lambda: find_problems("davis", davis, EvaluationConfig())[0].open()
+
+
+def test_a_missing_mask(truth, opening):
+    (truth / MASK).unlink()
+    with pytest.raises(InputError, match=r"480p/bear has masks for 5 of 6 frame\(s\): 00003 is missing"):
+        opening()
+
+
+def test_a_mask_without_frame(truth, opening):
+    (truth / MASK).rename(truth / "00009.png")
+    with pytest.raises(InputError, match=r"00009\.png belongs to none of the 6 frame"):
+        opening()
+
+
+def test_a_mask_of_another_size(truth, opening):
+    Image.new("L", (10, 24)).save(truth / MASK)
+    with pytest.raises(InputError, match=r"00003\.png has 24 x 10 pixels.*24 x 32"):
+        opening()
+
+
+def test_a_frame_of_another_size(davis, opening):
+    Image.new("RGB", (10, 24)).save(davis / "JPEGImages" / "480p" / "bear" / "00002.jpg")
+    with pytest.raises(InputError, match=r"00002\.jpg is 24 x 10"):
+        opening()
+
+
+def test_a_truncated_mask(truth, opening):
+    whole = (truth / MASK).read_bytes()
+    (truth / MASK).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"00003\.png cannot be read"):
+        opening()
+
+
+def test_a_mask_in_colours(truth, opening):
+    Image.new("RGB", (32, 24), (128, 0, 0)).save(truth / MASK)
+    with pytest.raises(InputError, match=r"00003\.png shows colours"):
+        opening().truth(3)
+
+
+def test_a_first_mask_without_object(truth, opening):
+    Image.new("L", (32, 24)).save(truth / "00000.png")
+    with pytest.raises(InputError, match=r"00000\.png shows no object"):
+        opening()
+
+
+def test_a_sequence_too_short_to_judge(davis, truth, opening):
+    for frame in range(2, 6):
+        (truth / f"{frame:05}.png").unlink()
+        (davis / "JPEGImages" / "480p" / "bear" / f"{frame:05}.jpg").unlink()
+    with pytest.raises(InputError, match="No frame of 'bear' would be judged"):
+        opening()
+
+
+def test_masks_with_16_bits_palettes_or_three_equal_channels_are_read(tmp_path, make, moving):
+    for kind, label in (("deep", 60_000), ("palette", 3), ("rgb", 255)):
+        folder = tmp_path / kind
+        make.frames(folder / "images", moving)
+        make.masks(folder / "labels", moving * label, kind=kind)
+        opened = find_problems("folder", folder, EvaluationConfig())[0].open()
+        assert opened.labels == (label,)
+        np.testing.assert_array_equal(opened.truth(2), moving[2] * label)
+
+
+def test_other_frames_can_be_annotated_with_their_truth(tmp_path, make, moving):
+    make.frames(tmp_path / "images", moving)
+    make.masks(tmp_path / "labels", moving)
+    opened = find_problems("folder", tmp_path, EvaluationConfig())[0].open()
+    annotations = opened.annotate([2, 4])
+    assert annotations.frames == (2, 4)
+    np.testing.assert_array_equal(annotations.label_image(4, opened.movie.shape), moving[4])
