@@ -137,6 +137,10 @@ class TrainConfig(Checked):
     average: float = _setting(
         0.998, "decay of the running average of the weights", min=0.0, max=0.99999, step=1e-5
     )
+    blend: float = _setting(
+        1.0, "share of the learned change that is kept; below 1 it needs a network to start from",
+        min=0.0, max=1.0,
+    )  # fmt: skip
     others: float = _setting(0.4, "share of samples with another object pasted beside", min=0.0, max=1.0)
     dream: float = _setting(
         0.2, "share of samples whose object is cut out and put elsewhere", min=0.0, max=1.0

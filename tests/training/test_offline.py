@@ -285,6 +285,22 @@ def test_a_training_begins_with_a_whole_network(data):
     assert found.notes["start"] == "first.safetensors"
 
 
+def test_the_result_may_be_blended_with_the_network_it_began_with(data):
+    network = build_network({"network": "vgg16"})
+    save_checkpoint(data / "first.safetensors", network)
+    recipe = replace(recipe_of(data), start=data / "first.safetensors")
+    given, learnt = network.state_dict()["head.fc6.weight"], {}
+    for blend in (1.0, 0.5, 0.0):
+        config = replace(recipe.config, steps=2, rate=0.5, trunk_rate=0.0, average=0.0, blend=blend)
+        list(train(replace(recipe, config=config), data / f"{blend}.safetensors"))
+        learnt[blend] = load_checkpoint(data / f"{blend}.safetensors").network.state_dict()["head.fc6.weight"]
+    assert not torch.allclose(learnt[1.0], given, atol=1e-3)
+    assert torch.allclose(learnt[0.5], (learnt[1.0] + given) / 2, atol=1e-3)
+    assert torch.allclose(learnt[0.0], given, atol=1e-3)
+    with pytest.raises(ConfigError, match="needs weights to start from"):
+        list(train(replace(recipe, start=None, config=config), data / "mine.safetensors"))
+
+
 def test_a_network_with_another_backbone_or_two_beginnings_are_refused(data):
     save_checkpoint(data / "first.safetensors", build_network({"network": "masknet", "context": 8}))
     recipe = replace(recipe_of(data), start=data / "first.safetensors")

@@ -26,7 +26,7 @@ from napari_masktrack.training.chance import Chance
 from napari_masktrack.training.datasets import Dataset, find_pairs, stream
 from napari_masktrack.training.prefetch import prefetch
 from napari_masktrack.training.samples import Clip, SampleConfig, clips
-from napari_masktrack.training.train import Schedule, TrainStep, fit, running_average
+from napari_masktrack.training.train import Schedule, TrainStep, fit, keep_share, running_average
 
 SMALL_FIRST = 0.7
 """Share of the training on smaller crops; the last part is on larger ones."""
@@ -133,7 +133,7 @@ def train(
     Raises
     ------
     ConfigError
-        The network to begin with has another backbone.
+        The network to begin with has another backbone, or there is none to be blended with.
     CheckpointError
         The weights to begin with, or an earlier checkpoint, cannot be used.
     """
@@ -151,15 +151,18 @@ def train(
         for progress in fit(network, batches, schedule, averaged=averaged):
             done = progress.step == config.steps
             if done or progress.step % keep_every == 0:
-                assert isinstance(averaged.module, GuidedNetwork)
-                save_checkpoint(
-                    output if done else partial, averaged.module, _notes(recipe, progress.step), half=done
-                )
+                result = averaged.module
+                assert isinstance(result, GuidedNetwork)
+                if done and config.blend < 1:
+                    keep_share(result, place(new_network(recipe), device).state_dict(), config.blend)
+                save_checkpoint(output if done else partial, result, _notes(recipe, progress.step), half=done)
             yield progress
     partial.unlink(missing_ok=True)
 
 
 def _start(recipe: Recipe, partial: Path) -> tuple[GuidedNetwork, int]:
+    if recipe.config.blend < 1 and recipe.start is None:
+        raise ConfigError(f"blend is {recipe.config.blend}, which needs weights to start from; name some.")
     network = new_network(recipe)
     if not partial.is_file():
         return network, 0

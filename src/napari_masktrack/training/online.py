@@ -1,11 +1,10 @@
 """Fine-tune the network on the frames that the user annotated (paper, section 3.2)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
-from torch import Tensor
 
 from napari_masktrack.config import FinetuneConfig
 from napari_masktrack.core.annotation import Annotations
@@ -17,7 +16,7 @@ from napari_masktrack.training.lessons import Lesson, Lessons, settled
 from napari_masktrack.training.prefetch import prefetch
 from napari_masktrack.training.samples import Clip, SampleConfig, make_clip
 from napari_masktrack.training.scenes import Scene
-from napari_masktrack.training.train import Schedule, TrainStep, fit
+from napari_masktrack.training.train import Schedule, TrainStep, fit, keep_share
 
 SAMPLES = SampleConfig(margin=(1.4, 2.4), empty=0.0, box=0.05, lobe=0.15)
 """Difficult guidance while fine-tuning."""
@@ -91,18 +90,7 @@ def _finetune(
         network.load_state_dict(before)
         raise
     finally:
-        _blend(network, before, config.blend)
-
-
-def _blend(network: GuidedNetwork, before: Mapping[str, Tensor], share: float) -> None:
-    """Move the weights back towards those of before; `share` of the way that they went remains.
-
-    What one frame taught stays, what it made the network forget comes back.
-    Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
-    """
-    for name, value in network.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(before[name], 1 - share)
+        keep_share(network, before, config.blend)
 
 
 def _batches(

@@ -6,7 +6,7 @@ hard answer to the first. Samples are made in a background thread meanwhile.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -252,3 +252,14 @@ OPTIMISERS: dict[Optimiser, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": partial(torch.optim.SGD, momentum=0.9),
 }
+
+
+def keep_share(network: GuidedNetwork, before: Mapping[str, Tensor], share: float) -> None:
+    """Move the weights back towards those of before; `share` of the way that they went remains.
+
+    What one frame taught stays, what it made the network forget comes back.
+    Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
+    """
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(before[name], 1 - share)
