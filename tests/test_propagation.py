@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core import passes
 from napari_masktrack.core.annotation import Absent, Annotations, Box, Mask, Polygon, Scribble
 from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.metrics import region_similarity
@@ -678,6 +679,14 @@ def test_lost_objects_and_a_range_of_frames_are_no_trouble_for_the_crf():
     for frame, result in results.items():
         assert (result.labels == 1).any() == (not 4 <= frame <= 6)
         assert similarity(squares, result, 2) > 0.85
+
+
+def test_frames_that_only_lead_to_the_range_are_not_sharpened(monkeypatch):
+    seen, sharpen = [], passes.sharpen
+    monkeypatch.setattr(passes, "sharpen", lambda *given: seen.append(given) or sharpen(*given))
+    movie, squares = movie_of({1: going_right(8)})
+    run(movie, painted(squares, 0), config=SHARP, frames=range(7, 9))
+    assert len(seen) == 2
 
 
 def test_a_movie_of_one_frame_is_not_sharpened():

@@ -142,7 +142,7 @@ def _propagate(
         for carrier, ascending in zip(carriers, (True, False), strict=True):
             moments = walk(carrier, legs, ascending=ascending, before=waiting.take)
             if finish.config.crf:
-                moments = sharpened(moments, crf, threshold=finish.config.threshold)
+                moments = sharpened(moments, crf, threshold=finish.config.threshold, wanted=wanted)
             for moment in moments:
                 if moment.frame not in wanted or not (moment.pieces or moment.before or moment.compared):
                     continue

@@ -95,7 +95,7 @@ def test_an_earlier_demo_is_never_overwritten(run, tmp_path, weights):
         ("demo --output no/where", "does not exist"),
         ("demo --model best", "give the path of a .safetensors file."),
         ("demo --model best --output empty", "give the path of a .safetensors file."),
-        ("demo --viewer", "--viewer is not available in this version"),
+        ("demo --viewer", "--viewer needs napari and Qt"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(run, tmp_path, monkeypatch, line, said):

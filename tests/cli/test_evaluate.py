@@ -104,6 +104,10 @@ def test_attributes_have_a_table(run, data):
         ("davis --data data --results out --method magic", "choose from"),
         ("davis --data data --results out --finetune off --steps 3", "--steps belongs to fine-tuning"),
         ("davis --data data --results out --densest 4", "--densest belongs to --analysis density"),
+        ("davis --data data --results out --model nowhere", "no model or file 'nowhere'"),
+        ("davis --data data --results out --analysis density --device cuda:99", "cuda"),
+        ("davis --data data --results out --method copy --report movie.tif", "movie.tif is a file"),
+        ("ctc --data data --results out --analysis density", "needs true outlines"),
         ("kitti --data data --results out", "choose from"),
     ],
 )

@@ -20,6 +20,14 @@ def test_annotated_frames_are_never_suggested():
     assert suggest({}, annotated=[]) is None
 
 
+def test_frames_of_which_nothing_is_known_are_never_suggested():
+    confidence = np.full(80, np.nan)
+    confidence[:10] = 0.98
+    confidence[3] = 0.9
+    for jumps in ({}, {1: np.full(80, np.nan)}):
+        assert suggest({1: confidence}, annotated=[0], jumps=jumps).frame == 3
+
+
 def test_disagreement_between_before_and_after_is_a_reason():
     broken = np.zeros(9)
     broken[4] = 0.8

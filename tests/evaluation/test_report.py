@@ -137,6 +137,15 @@ def test_other_metrics_than_j_and_f_are_shown_and_drawn(tmp_path):
     assert "Results of mine." in report_lines(found)
 
 
+def test_a_sequence_without_a_metric_that_others_have_is_drawn_without_it(tmp_path):
+    known = Judged(ProblemScore("01", whole={"SEG": 0.7, "DET": 0.8, "TRA": 0.9}), None)
+    without = Judged(
+        ProblemScore("02", whole={"DET": 0.8, "TRA": 0.9}), {"method": "copy", "seconds_per_frame": 1}
+    )
+    found = summary(tmp_path, known, without, protocol="ctc")
+    assert write_report(found, tmp_path)[-1].is_file()
+
+
 def test_a_number_that_is_not_known_is_null_in_json_and_a_dash_in_markdown(tmp_path):
     nan = Judged(ProblemScore("01", whole={"SEG": float("nan"), "TRA": 0.9}), None)
     found = summary(tmp_path, nan, judged("bear", 0.5), protocol="ctc")

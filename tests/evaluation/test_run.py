@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_masktrack.config import EvaluationConfig, FinetuneConfig, PropagationConfig
-from napari_masktrack.core.annotation import Annotations, Box
+from napari_masktrack.core.annotation import Absent, Annotations, Box
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation.jobs import Finished
 from napari_masktrack.evaluation.methods import Settings, as_boxes
@@ -17,6 +17,7 @@ from napari_masktrack.evaluation.protocols import find_problems
 from napari_masktrack.evaluation.results import filling
 from napari_masktrack.evaluation.run import Evaluation, evaluate, prepare
 from napari_masktrack.io.session_files import read_json, read_labels
+from napari_masktrack.model.checkpoint import load_checkpoint, save_checkpoint
 
 COPY = Settings(method="copy")
 
@@ -191,6 +192,20 @@ def test_the_tracker_is_fine_tuned_and_timed(evaluation, weights, method):
     assert "(finetune: on, now off)" in refusal(evaluation, replace(settings, finetune=None))
 
 
+def test_a_run_is_not_continued_with_other_weights_of_the_same_name(evaluation, weights, tmp_path):
+    model = tmp_path / "net.safetensors"
+    shutil.copy(weights, model)
+    settings = Settings(
+        model=str(model), device="cpu", finetune=None, propagation=PropagationConfig(crop_size=64)
+    )
+    (bear, _) = evaluation.problems
+    run(replace(evaluation, problems=(bear,), settings=settings))
+    assert len(prepare(replace(evaluation, settings=settings))) == 1
+    network = load_checkpoint(model).network
+    save_checkpoint(model, network, {"steps": "1"})
+    assert "bear was made with other weights" in refusal(evaluation, settings)
+
+
 def refusal(evaluation, settings):
     with pytest.raises(OutputError) as refused:
         prepare(replace(evaluation, settings=settings))
@@ -202,6 +217,35 @@ def test_boxes_are_those_around_the_masks():
     labels[2:5, 3] = labels[4, 3:9] = 2
     boxes = as_boxes(Annotations.from_labels({1: labels}), labels.shape)
     assert boxes == Annotations([Box(1, 2, (2, 3, 5, 9))])
+
+
+def test_what_is_absent_stays_so_where_masks_become_boxes():
+    absent = Annotations([Absent(3, 2)])
+    assert as_boxes(absent, (10, 12)) == absent
+
+
+def test_results_find_their_frames_where_these_are_named_by_other_numbers(tmp_path, make):
+    labels = make.squares(*((8, 2 * frame) for frame in range(12)))
+    make.frames(tmp_path / "data" / "images", labels, name="{:04}0")
+    make.masks(tmp_path / "data" / "labels", labels, name="{:04}0")
+    problems = tuple(find_problems("folder", tmp_path / "data", EvaluationConfig()))
+    settings = Settings(method="box-oracle")
+    (judged,) = run(
+        Evaluation(protocol="folder", problems=problems, results=tmp_path / "results", settings=settings)
+    )
+    assert judged.score.objects[0].values["J"] == [1.0] * 11
+
+
+def test_an_oracle_draws_nothing_where_there_is_no_truth(tmp_path, make, moving):
+    make.frames(tmp_path / "data" / "images", moving)
+    make.masks(tmp_path / "data" / "labels", moving)
+    (tmp_path / "data" / "labels" / "00002.png").unlink()
+    problems = tuple(find_problems("folder", tmp_path / "data", EvaluationConfig(sparse=True)))
+    settings = Settings(method="box-oracle")
+    (judged,) = run(
+        Evaluation(protocol="folder", problems=problems, results=tmp_path / "results", settings=settings)
+    )
+    assert judged.score.objects[0].frames == [1, 3, 4, 5]
 
 
 def test_a_long_sequence_with_large_ids_survives_the_way_over_the_disk(tmp_path, make):

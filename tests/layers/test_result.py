@@ -221,6 +221,28 @@ def test_results_are_saved_into_a_session_made_later(view, session):
     assert session.results.written == (3, 5, 6)
 
 
+def test_what_is_propagated_while_results_are_saved_into_a_session_is_saved_too(view, session):
+    store = ResultStore(view)
+    run(store, result(3, 1), result(5, 2))
+    saving = store.save_to(session)
+    next(saving)
+    run(store, result(3, 7), result(6, 2))
+    list(saving)
+    assert session.results.written == (3, 5, 6)
+    np.testing.assert_array_equal(session.results.read(3), image(7))
+
+
+def test_numbers_of_a_session_that_was_propagated_in_a_terminal_come_back(view, session):
+    session.results.write(3, image(1))
+    session.save_metrics([{"frame": 3, "label": 1, "confidence": 0.5, "source": 0, "agreement": None}])
+    store = ResultStore(view, session=session)
+    list(store.restore())
+    (row,) = store.rows()
+    assert (row["confidence"], row["source"]) == (0.5, 0)
+    assert np.isnan(row["agreement"])
+    assert np.isnan(row["iou"])
+
+
 def test_a_session_of_another_movie_is_refused(view, tmp_path, pixels):
     reference = MovieReference.of(Movie(pixels[:5, 1:]))
     with Session.create(tmp_path / "other", reference) as other:
@@ -240,7 +262,7 @@ def test_the_result_follows_the_colours_of_the_annotations(viewer, view):
     assert not np.array_equal(store.layer.get_color(300), masks.get_color(300))
 
 
-def test_a_large_result_lies_on_disk_and_its_temporary_files_go(viewer):
+def test_a_large_result_lies_on_disk_and_its_temporary_files_go_with_the_layer(viewer):
     import dask.array as da
 
     data = da.zeros((3000, 1024, 1024), dtype=np.uint8, chunks=(1, -1, -1))
@@ -256,6 +278,8 @@ def test_a_large_result_lies_on_disk_and_its_temporary_files_go(viewer):
     folder = store.layer.data.source.path
     assert folder.exists()
     store.close()
+    assert store.layer.get_value((2999, 5, 5), world=True) == 3
+    store.close(gone=True)
     assert not folder.exists()
 
 

@@ -275,6 +275,22 @@ def test_a_layer_that_is_turned_away_is_reported(viewer, view, link):
     assert link.tick() == {"masks": (3,)}
 
 
+def test_a_layer_that_was_turned_away_and_deleted_makes_room_for_another(viewer, view, session, link):
+    layer = viewer.add_layer(new_labels(view))
+    link.watch(layer)
+    paint(viewer, view, layer, 3, 1)
+    link.flush()
+    paint(viewer, view, layer, 4, 1)
+    link.tick()
+    layer.rotate = 30
+    assert link.unwatch(layer, gone=True) is not None
+    other = viewer.add_layer(new_labels(view))
+    link.watch(other)
+    paint(viewer, view, other, 5, 1)
+    link.flush()
+    assert session.annotated_frames() == (5,)
+
+
 def test_files_are_not_written_on_the_main_thread(viewer, view, session, link, monkeypatch):
     threads = []
     save = session.save_annotation

@@ -47,6 +47,16 @@ def test_an_error_is_said_in_the_dock_and_the_button_comes_back(dock, tracker, q
     assert dock.bar.run.isEnabled()
 
 
+@pytest.mark.parametrize("what", ["export", "open", "score", "leave one out", "box to mask"])
+def test_other_work_is_refused_in_words_while_it_works(dock, tracker, qtbot, paint, finish, what):
+    tracker.frame_seconds = 0.1
+    begin(dock, paint, qtbot)
+    dock.attempt(lambda: dock.commands.do(what))
+    assert "Something is being worked on" in dock.bar.message.text()
+    finish(dock)
+    assert len(dock.workspace.result.done) == 8
+
+
 def test_nothing_painted_is_said_before_any_work(dock):
     dock.bar.run.click()
     assert "paint an object" in dock.bar.message.text()

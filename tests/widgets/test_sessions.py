@@ -182,3 +182,20 @@ def test_opening_the_session_that_is_open_loses_no_stroke(saving, dock, truth, p
     dock.sessions.open(tmp_path / "mine.masktrack")
     qtbot.waitUntil(lambda: dock.workspace.drawings.frames == (2,))
     assert in_session(tmp_path / "mine.masktrack") == (2,)
+
+
+def test_what_was_drawn_before_stays_out_of_a_session_that_is_opened(saving, dock, truth, qtbot, tmp_path):
+    folder = tmp_path / "mine.masktrack"
+    with Session.create(folder, MovieReference.of(dock.workspace.view.movie)) as session:
+        session.save_annotation(1, truth.frame(1).labels)
+    strokes = dock.workspace.drawings.ensure("scribbles")
+    strokes.paint((4, 10, 10), 1)
+    qtbot.waitUntil(lambda: dock.workspace.drawings.frames == (4,))
+    dock.sessions.open(folder)
+    dock.workspace.set_movie(dock.workspace.view)  # as after another channel was chosen
+    qtbot.wait(300)
+    dock.sessions.flush()
+    assert dock.workspace.drawings.frames == (1,)
+    assert strokes in dock.viewer.layers
+    with Session.open(folder, read_only=True) as session:
+        assert session.annotated_frames("scribbles") == ()

@@ -250,4 +250,7 @@ def _viewer() -> Callable[[Path], None]:
         import_module("napari_masktrack.tracker")
         show: Callable[[Path], None] = import_module(VIEWER).open_demo
         return show
-    raise InputError("--viewer is not available in this version; leave it out, and open the files in napari.")
+    raise InputError(
+        "--viewer needs napari and Qt, which are missing or do not start here; install 'napari[pyqt6]', or "
+        "leave --viewer out."
+    )

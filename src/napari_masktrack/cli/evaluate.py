@@ -174,11 +174,14 @@ def _judge(evaluation: "Evaluation", missing: "tuple[Problem, ...]", terminal: T
 def _analyse(
     options: Namespace, problems: "tuple[Problem, ...]", config: Checked, terminal: Terminal
 ) -> None:
+    from napari_masktrack.evaluation.methods import check_network
     from napari_masktrack.evaluation.tasks import AnalysisTask
 
+    settings = _settings(options)
+    check_network(settings)
     folder = options.results / options.analysis
     task = AnalysisTask(
-        protocol=options.protocol, problems=problems, settings=_settings(options), folder=folder,
+        protocol=options.protocol, problems=problems, settings=settings, folder=folder,
         jobs=options.jobs, options=config,
     )  # fmt: skip
     analysis = import_module(f"napari_masktrack.evaluation.{options.analysis}").analyse(task)
@@ -250,6 +253,10 @@ def _analysis_settings(options: Namespace) -> Checked | None:
             )
     if options.analysis is None:
         return None
+    if options.protocol == "ctc":
+        raise ConfigError(
+            "--analysis needs true outlines of all objects, not markers; choose another protocol."
+        )
     config = ANALYSES[options.analysis][1]
     return config(**given_settings(options, config))
 

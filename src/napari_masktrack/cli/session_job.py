@@ -167,7 +167,13 @@ class SessionSink(Sink):
                 self._tuned.save(self._session.weights)
         super().keep(result)
         self._numbers[result.frame] = [
-            {"frame": result.frame, "label": label, "confidence": value, "source": result.source[label]}
+            {
+                "frame": result.frame,
+                "label": label,
+                "confidence": value,
+                "source": result.source[label],
+                "agreement": result.agreement.get(label),
+            }
             for label, value in result.confidence.items()
         ]
 

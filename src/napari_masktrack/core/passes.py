@@ -65,7 +65,9 @@ def walk(
         yield Moment(frame, carrier.image, added, added, earlier, compared, carried)
 
 
-def sharpened(moments: Iterable[Moment], config: CrfConfig, *, threshold: float) -> Iterator[Moment]:
+def sharpened(
+    moments: Iterable[Moment], config: CrfConfig, *, threshold: float, wanted: range
+) -> Iterator[Moment]:
     """Sharpen each frame's result with the frames before and after; gives each frame when the next is there.
 
     Parameters
@@ -75,14 +77,17 @@ def sharpened(moments: Iterable[Moment], config: CrfConfig, *, threshold: float)
     config : CrfConfig
     threshold : float
         Probability from which a pixel is object.
+    wanted : range
+        Other frames, which only lead there, stay as they are.
     """
     last: Moment | None = None
     now: Moment | None = None
     for following in chain(moments, (None,)):
         if now is not None:
             around = [m for m in (last, following) if m is not None and abs(m.frame - now.frame) == 1]
-            pieces = [_sharpened(piece, now, around, config, threshold=threshold) for piece in now.pieces]
-            yield replace(now, result=pieces)
+            asked = now.pieces if now.frame in wanted else ()
+            pieces = [_sharpened(piece, now, around, config, threshold=threshold) for piece in asked]
+            yield replace(now, result=pieces) if asked else now
         last, now = now, following
 
 

@@ -47,7 +47,7 @@ def suggest(
     doubt = np.full(frames, -1.0)
     object_of, cause = np.zeros(frames, int), np.zeros(frames, int)
     for label, values in known.items():
-        broken = np.nan_to_num((jumps or {}).get(label, np.zeros(frames)))
+        broken = np.nan_to_num((jumps or {}).get(label, np.full(frames, np.nan)), nan=-1.0)
         unsure = 1 - np.nan_to_num(values, nan=2.0)
         for number, part in enumerate((unsure, broken)):
             better = part > doubt

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_masktrack.evaluation.methods import Settings
+from napari_masktrack.evaluation.methods import NETWORKS, Settings
 from napari_masktrack.evaluation.plot import COLOURS, MISSING, can_plot, new_figure, save_figure
 from napari_masktrack.evaluation.report import write_text
 from napari_masktrack.io.exporters import save_metrics_csv
@@ -113,7 +113,7 @@ class Exhibit:
 
 def in_words(settings: Settings) -> str:
     """Say in a few words how masks were made."""
-    if settings.method not in ("masktrack", "box"):
+    if settings.method not in NETWORKS:
         return f"method {settings.method}"
     return f"method {settings.method}, model {settings.model or 'default'}, {tuning_in_words(settings)}"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_masktrack.errors import InputError, WorkError
 from napari_masktrack.evaluation.jobs import Finished, Progress, Work, spread
 from napari_masktrack.evaluation.methods import Settings
 from napari_masktrack.evaluation.problems import Problem
@@ -65,13 +66,22 @@ class Findings:
 
 
 def work_off(work: Work[Item, None], items: Sequence[Item], *, jobs: int) -> Generator[Progress, None, None]:
-    """Do the work for each item, which keeps its finding itself; yields how far it is."""
+    """Do the work for each item, which keeps its finding itself; yields how far it is.
+
+    Raises
+    ------
+    WorkError
+        Something failed on the way, or a file turned out to be damaged; what is finished is kept.
+    """
     done = 0
-    for event in spread(work, items, jobs=jobs):
-        if isinstance(event, Finished):
-            done += 1
-        else:
-            yield Progress(event.share, f"run {min(done + 1, len(items))} of {len(items)}")
+    try:
+        for event in spread(work, items, jobs=jobs):
+            if isinstance(event, Finished):
+                done += 1
+            else:
+                yield Progress(event.share, f"run {min(done + 1, len(items))} of {len(items)}")
+    except InputError as error:  # it could be used when the work began
+        raise WorkError(str(error)) from error
 
 
 def made_with(settings: Settings, problem: Problem) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from napari_masktrack.evaluation.findings import Finding, Findings, made_with, w
 from napari_masktrack.evaluation.given import annotate, refuse_oracles
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import decimals, table
-from napari_masktrack.evaluation.methods import Events, Settings, as_boxes, carry, tracked
+from napari_masktrack.evaluation.methods import NETWORKS, Events, Settings, as_boxes, carry, tracked
 from napari_masktrack.evaluation.problems import OpenProblem, Problem
 from napari_masktrack.evaluation.recorded import Recorded, record
 from napari_masktrack.evaluation.scores import judge
@@ -29,8 +29,6 @@ from napari_masktrack.evaluation.tasks import AnalysisTask
 if TYPE_CHECKING:
     from napari_masktrack.tracker import Tracker
 
-NETWORKS = ("masktrack", "box")
-"""Methods with a network that can learn from round to round."""
 _DIGITS = 5
 
 

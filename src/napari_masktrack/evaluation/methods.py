@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
-from napari_masktrack.core.annotation import Annotations, Box
+from napari_masktrack.core.annotation import Annotation, Annotations, Box
 from napari_masktrack.core.baselines import (
     BaselineFrame,
     box_oracle,
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from napari_masktrack.core.crf_search import SearchStep
     from napari_masktrack.tracker import Tracker
     from napari_masktrack.training.train import TrainStep
+
+
+NETWORKS = ("masktrack", "box")
+"""Methods with a network, which can learn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +127,34 @@ def carry(opened: OpenProblem, settings: Settings, annotations: Annotations | No
     return METHODS[settings.method](opened, annotations or opened.annotations, settings)
 
 
+def check_network(settings: Settings) -> str | None:
+    """Refuse weights or a device that cannot be used, before any work.
+
+    Returns
+    -------
+    str or None
+        SHA-256 of the file of weights; None for methods that need none.
+
+    Raises
+    ------
+    InputError
+        There is no such model or device, or the weights are damaged.
+    """
+    if settings.method not in NETWORKS:
+        return None
+    from napari_masktrack.model.checkpoint import DEFAULT_MODEL, load_checkpoint
+    from napari_masktrack.model.device import choose_device
+
+    choose_device(settings.device)
+    return load_checkpoint(settings.model or DEFAULT_MODEL).sha256
+
+
 def as_boxes(annotations: Annotations, shape: tuple[int, int]) -> Annotations:
-    """Replace every annotation by the box around its pixels; `shape` is height and width of the frames."""
-    boxes = []
+    """Replace what is painted by the box around it; `shape` is height and width of the frames."""
+    boxes: list[Annotation] = []
     for item in annotations.items:
         box = bounding_box(item.guidance(shape))
-        if box is not None:
-            boxes.append(Box(item.frame, item.label, box))
+        boxes.append(item if box is None else Box(item.frame, item.label, box))
     return Annotations(boxes)
 
 

@@ -1,9 +1,11 @@
 """Scores as pictures, drawn by matplotlib, which the extra ``evaluate`` brings: napari does not need it."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_masktrack.evaluation.ctc import METRICS
 from napari_masktrack.io.targets import replacing
 
 if TYPE_CHECKING:
@@ -39,14 +41,18 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 def draw_scores(path: Path, summary: "Summary") -> None:
     """Draw a bar per sequence and metric, the best sequence on top, and the means as lines."""
-    metrics = [name for name in summary.mean if name.endswith(" mean")] or list(summary.mean)[:3]
-    order = sorted(summary.sequences, key=lambda name: summary.sequences[name][metrics[0]])
+    metrics = [name for name in summary.mean if name.endswith(" mean")]
+    metrics = metrics or [name for name in METRICS if name in summary.mean]
+    known = {
+        name: [row.get(metric, math.nan) for metric in metrics] for name, row in summary.sequences.items()
+    }
+    order = sorted(known, key=lambda name: known[name][0])
     figure, axes = new_figure(height=max(2.5, 0.8 + 0.26 * len(order)))
     thickness = 0.8 / len(metrics)
     for index, metric in enumerate(metrics):
         colour, mean = COLOURS[index], 100 * summary.mean[metric]
         places = [place + 0.4 - (index + 0.5) * thickness for place in range(len(order))]
-        values = [100 * summary.sequences[name][metric] for name in order]
+        values = [100 * known[name][index] for name in order]
         title = f"{metric.removesuffix(' mean')}, mean {mean:.1f}"
         axes.barh(places, values, height=thickness, color=colour, label=title)
         axes.axvline(mean, color=colour, linestyle="--", linewidth=1)

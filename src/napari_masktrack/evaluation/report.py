@@ -29,8 +29,10 @@ def check_place(folder: Path) -> None:
     Raises
     ------
     OutputError
-        One of the files is there, but was not written by an evaluation.
+        It is a file itself, or one of the files is there, but was not written by an evaluation.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{shown(folder)} is a file, but a folder is needed; choose another name.")
     files = [path for ending in _ENDINGS if (path := folder / f"{STEM}{ending}").exists()]
     scores = folder / f"{STEM}.json"
     ours = scores.is_file() and "napari_masktrack" in read_json(scores)

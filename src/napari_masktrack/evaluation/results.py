@@ -28,7 +28,8 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
     ----------
     opened : OpenProblem
     folder : Path
-        PNG, BMP or TIFF files named like the frames or by index: ``00000.png``.
+        PNG, BMP or TIFF files named like the frames or by index: ``00000.png``; by index alone where
+        this program made them.
 
     Returns
     -------
@@ -38,15 +39,22 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
     Raises
     ------
     AnnotationError
-        A mask is missing, belongs to no frame, cannot be read, or has another size than the frames.
+        A mask is missing, belongs to no frame or to that of another one, cannot be read, or has
+        another size than the frames.
     """
     found: dict[int, Path] = {}
+    named = not (folder / RECORD).is_file()  # our own are by index, whatever the frames are called
     for path in list_masks(folder):
-        frame = match_frame(path.stem, opened.movie)
+        frame = match_frame(path.stem, opened.movie, named=named)
         if frame is None:
             raise AnnotationError(
                 f"{shown(path)} belongs to none of the {len(opened.movie)} frame(s) of "
                 f"{shown(opened.problem.images)}; give 00000.png to {len(opened.movie) - 1:05}.png."
+            )
+        if frame in found:
+            raise AnnotationError(
+                f"{shown(path)} and {shown(found[frame].name)} both belong to frame {frame}; name them like "
+                "the frames."
             )
         found[frame] = path
     for frame in opened.counted_frames:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from napari_masktrack import __version__
 from napari_masktrack.config import EvaluationConfig
+from napari_masktrack.core.crf_search import SearchStep
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation import ctc
 from napari_masktrack.evaluation.jobs import Finished, Progress, spread
-from napari_masktrack.evaluation.methods import Answer, Loaded, Settings, carry
+from napari_masktrack.evaluation.methods import NETWORKS, Answer, Loaded, Settings, carry, check_network
 from napari_masktrack.evaluation.problems import OpenProblem, Problem
 from napari_masktrack.evaluation.protocols import PROTOCOLS, Protocol
 from napari_masktrack.evaluation.results import RECORD, Record, filling, is_there, read_record
@@ -86,7 +87,7 @@ def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
     ------
     InputError
         A file of the data or of a result is missing, damaged or does not fit; results are missing
-        where nothing is to be computed, or were made in another way.
+        where nothing is to be computed, or were made in another way; or there is no such model or device.
     """
     if evaluation.protocol == "ctc":
         ctc.check_library()
@@ -105,10 +106,17 @@ def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
             f"There is no result {shown(folder)} ({len(missing)} of {len(evaluation.problems)} missing); "
             "add it, or choose other --sequences, or a new folder to compute all."
         )
-    for folder, record in records.items() if missing else ():
-        assert record is not None, "asked above"
+    if missing:
         assert evaluation.settings is not None, "asked above"
-        _refuse_mixture(record, evaluation.settings, folder)
+        for folder, record in records.items():
+            _refuse_mixture(record or {}, evaluation.settings, folder)
+        weights = check_network(evaluation.settings)
+        for folder, record in records.items():
+            if (record or {}).get("weights_sha256") != weights:
+                raise OutputError(
+                    f"{shown(folder)} was made with other weights of that name; "
+                    "give another --results, or --score-only."
+                )
     return tuple(missing)
 
 
@@ -186,10 +194,9 @@ def compute(opened: OpenProblem, settings: Settings, folder: Path, *, export: st
                     writer.write(event.frame, event.labels)
                 clock.go_on()
                 yield clock.frames / count
-        if export == "png" and writer.missing:
-            raise WorkError(
-                f"Frame {writer.missing[0]} of {opened.problem.name!r} was not computed; report this."
-            )
+        missing = [frame for frame in writer.missing if opened.counts(frame)]  # oracles need the truth
+        if export == "png" and missing:
+            raise WorkError(f"Frame {missing[0]} of {opened.problem.name!r} was not computed; report this.")
         write_json(part / RECORD, {**made, **clock.times()})
 
 
@@ -207,7 +214,7 @@ class _Clock:
             self.frames += 1
             self._carrying += spent
         elif not isinstance(event, Loaded):
-            self.steps += 1
+            self.steps += not isinstance(event, SearchStep)
             self._tuning += spent
 
     def go_on(self) -> None:
@@ -226,7 +233,7 @@ class _Clock:
 
 def describe(settings: Settings) -> Record:
     """Return settings as they are kept beside a result; those that a method does not use are left out."""
-    if settings.method not in ("masktrack", "box"):
+    if settings.method not in NETWORKS:
         return {"napari_masktrack": __version__, "method": settings.method}
     return {"napari_masktrack": __version__, **asdict(settings)}
 

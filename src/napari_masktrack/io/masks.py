@@ -73,7 +73,7 @@ def read_mask_files(paths: list[Path], movie: Movie) -> Annotations:
     )
 
 
-def match_frame(name: str, movie: Movie) -> int | None:
+def match_frame(name: str, movie: Movie, *, named: bool = True) -> int | None:
     """Find the frame that a mask's name means.
 
     Parameters
@@ -82,13 +82,15 @@ def match_frame(name: str, movie: Movie) -> int | None:
         Name of the mask's file, without ending.
     movie : Movie
         Its `frame_names` come first; a number means an index only if no frame is named so.
+    named : bool
+        Whether names of frames count; otherwise a number is always an index.
 
     Returns
     -------
     int or None
         Index of the frame; None if there is no such frame.
     """
-    if name in movie.frame_names:
+    if named and name in movie.frame_names:
         return movie.frame_names.index(name)
     number = _NUMBERED.fullmatch(name)
     return int(number[1]) if number and int(number[1]) < len(movie) else None

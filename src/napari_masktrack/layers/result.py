@@ -1,6 +1,7 @@
 """The result of a movie: its label layer, in memory or on disk, with numbers and a way back."""
 
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from napari.components import Dims
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_masktrack.errors import InputError, WorkError
+from napari_masktrack.errors import InputError, MaskTrackError, WorkError
 from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.session import Session
 from napari_masktrack.io.session_results import LabelStore
@@ -33,8 +34,8 @@ class ResultStore:
     """The masks of all frames, shown in a layer of their own.
 
     Up to `IN_MEMORY_UP_TO` bytes the layer holds a NumPy array, beyond it an array on disk of which
-    napari reads the frame it shows. With a session each frame is on disk besides, as soon as it is
-    written. Only for the main thread.
+    napari reads the frame it shows, and which goes with the layer. With a session each frame is on
+    disk besides, as soon as it is written. Only for the main thread.
 
     Parameters
     ----------
@@ -67,9 +68,12 @@ class ResultStore:
         self._former_rows: Rows | None = None
         self._former_notes: dict[str, Any] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files: weakref.finalize[..., Labels] | None = None
         in_memory = 2 * int(np.prod(view.layout.shape, dtype=np.int64)) <= in_memory_up_to
         array = None if in_memory else FrameArray(view.layout, self._store())
         self.layer = new_labels(view, "result", array=array, sparse_from=2**62)
+        if self._folder is not None:  # not with the store: the layer may stay in the viewer
+            self._files = weakref.finalize(self.layer, self._folder.cleanup)
         self._running = False
         self._unshare: Callable[[], None] | None = None if like is None else share_colours(like, [self.layer])
 
@@ -239,24 +243,37 @@ class ResultStore:
     def save_to(self, session: Session) -> Iterator[int]:
         """Write the results into a session that was made later, one frame at each step; yields what is left.
 
+        What is written or taken back meanwhile goes into the session, too.
+
         Raises
         ------
         OutputError, WorkError
             The session is read only or of another movie, or the disk refused.
         """
-        for number, frame in enumerate(self.done, start=1):
-            session.results.write(frame, self.labels(frame))
-            yield len(self._done) - number
-        self.session = session
+        frames, self.session = self.done, session
+        try:
+            for number, frame in enumerate(frames, start=1):
+                if frame in self._done:
+                    session.results.write(frame, self.labels(frame))
+                yield len(frames) - number
+        except MaskTrackError:
+            self.session = None
+            raise
 
-    def close(self) -> None:
-        """Stop following colours, forget former frames, delete temporary files."""
+    def close(self, *, gone: bool = False) -> None:
+        """Stop following colours and forget former frames.
+
+        Parameters
+        ----------
+        gone : bool, default: False
+            Whether the user deleted the layer: then its temporary files go now. If not, the layer keeps
+            its masks.
+        """
         if self._unshare is not None:
             self._unshare()
         self._former.close()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        if gone and self._files is not None:
+            self._files()
 
     def _entries(self) -> Iterator[tuple[int, int, dict[str, float]]]:
         for frame, rows in self._rows.items():
@@ -304,7 +321,7 @@ class ResultStore:
                 "confidence": float(row["confidence"] or "nan"),
                 "source": int(row["source"] or -1),
                 "agreement": float(row.get("agreement") or "nan"),
-                "iou": float(row["iou"] or "nan"),
+                "iou": float(row.get("iou") or "nan"),
             }
         except (KeyError, ValueError):
             return

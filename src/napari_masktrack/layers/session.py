@@ -9,7 +9,7 @@ import numpy as np
 from napari.components import Dims
 from napari.layers import Image, Labels, Layer, Shapes
 
-from napari_masktrack.errors import ConfigError
+from napari_masktrack.errors import AnnotationError, ConfigError
 from napari_masktrack.io.session import LAYERS, Session
 from napari_masktrack.io.session_autosave import Autosaver
 from napari_masktrack.layers.create import (
@@ -147,7 +147,12 @@ class SessionLink:
         MaskTrackError
             As `tick`; the layer is still watched then.
         """
-        self.flush()
+        try:
+            self.flush()
+        except AnnotationError:
+            if not gone:
+                raise
+            self._give_up(role_of(layer))  # it was moved before it was deleted; what was saved counts
         role: str | None = None
         if self._shapes is not None and layer is self._shapes:
             for name in _SHAPE_EVENTS:
@@ -214,6 +219,13 @@ class SessionLink:
                 for name in _SHAPE_EVENTS:
                     self._shapes.events[name].disconnect(self._shapes_changed)
             self._indices, self._shapes = {}, None
+
+    def _give_up(self, role: str | None) -> None:
+        """Leave unsaved what cannot be read from a layer any more, and save the rest."""
+        for key in self._saver.pending:
+            if key[0] == role:
+                self._saver.drop(key)
+        self._saver.flush()
 
     def _notice(self, budget: float | None) -> dict[str, tuple[int, ...]]:
         changed = {}

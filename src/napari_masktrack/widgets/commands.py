@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from napari_masktrack.widgets.dock import MaskTrackDock
 
 
+ALONE = {"box to mask", "score", "leave one out", "revert", "export", "open"}
+"""What is not begun while other work is under way."""
+
+
 class Commands:
     """Read the sections, start the work, put back what it gives.
 
@@ -51,6 +55,8 @@ class Commands:
         MaskTrackError
             It cannot be done; says why.
         """
+        if what in ALONE:
+            self.runner.require_idle()
         self._actions[what]()
 
     def plan(self, **changes: Any) -> Plan:

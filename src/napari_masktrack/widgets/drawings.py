@@ -111,6 +111,12 @@ class Drawings(QObject):
             if made_for == self.view.movie.name and role in ROLES and role not in self.layers:
                 self.take(role, layer)
 
+    def give_up(self) -> None:
+        """Draw on none of the layers any more; they stay in the viewer, and `take_own` leaves them alone."""
+        for role, layer in list(self.layers.items()):
+            self.take(role, None)
+            notes_of(layer).pop("movie", None)
+
     def ensure(self, role: str) -> Any:
         """Give the layer of a role; make it if there is none."""
         if role not in self.layers:

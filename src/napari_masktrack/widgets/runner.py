@@ -7,7 +7,7 @@ from typing import Any
 from napari.utils import progress
 from qtpy.QtCore import QObject, Signal
 
-from napari_masktrack.errors import MaskTrackError
+from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.widgets.engine import Described, Engine, Phase, Plan
 from napari_masktrack.widgets.run_bar import RunBar
 from napari_masktrack.widgets.worker import Job
@@ -50,6 +50,17 @@ class Runner(QObject):
     def is_running(self) -> bool:
         """Whether there is work."""
         return self.job is not None and self.job.is_running
+
+    def require_idle(self) -> None:
+        """Refuse to begin something while there is work.
+
+        Raises
+        ------
+        InputError
+            There is work.
+        """
+        if self.is_running:
+            raise InputError("Something is being worked on; wait, or press Cancel, then try again.")
 
     def run(self, plan: Plan) -> None:
         """Fine-tune and propagate."""

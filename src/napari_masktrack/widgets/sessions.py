@@ -124,8 +124,8 @@ class Sessions(QObject):
             layers = restore_layers(session, view)
         self.close()
         drawings = self.workspace.require_drawings()
+        drawings.give_up()  # else what was drawn before would be saved into this session
         for role, layer in layers.items():
-            drawings.take(role, None)
             self.dock.viewer.add_layer(layer)
             drawings.take(role, layer)
         self._adopt(folder, restored=list(layers.values()))

@@ -124,11 +124,11 @@ class Workspace(QObject):
         if active is not None:
             self.viewer.layers.selection.active = active
 
-    def close_result(self) -> None:
-        """Let the result and the probabilities go; their layers stay."""
+    def close_result(self, *, gone: bool = False) -> None:
+        """Let the result and the probabilities go; their layers stay, unless the result's is gone."""
         self.probability = None
         if self.result is not None:
-            self.result.close()
+            self.result.close(gone=gone)
             self.result = None
             self.result_changed.emit()
 
@@ -147,7 +147,7 @@ class Workspace(QObject):
         layer: Layer = event.value
         try:
             if self.result is not None and layer is self.result.layer:
-                self.close_result()
+                self.close_result(gone=True)
             if self.probability is not None and layer is self.probability.layer:
                 self.probability = None
             if self.drawings is not None:
