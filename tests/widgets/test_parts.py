@@ -133,6 +133,10 @@ def test_the_time_left_follows_the_pace_and_never_passes_the_limit(qtbot):
     now[0] = 8.0
     bar.advance(2)
     assert bar.seconds_left() == pytest.approx(2)
+    bar.begin("Fine-tuning", 10, seconds=6, least=5)
+    now[0] = 16.0
+    bar.advance(2)
+    assert bar.seconds_left() == pytest.approx(12), "three more steps in any case"
 
 
 def test_the_loss_plot_keeps_its_points(qtbot):

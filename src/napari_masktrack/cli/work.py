@@ -93,7 +93,12 @@ class Sink:
 
 
 def follow_training(
-    steps: "Iterator[TrainStep]", terminal: Terminal, *, title: str, seconds: float | None = None
+    steps: "Iterator[TrainStep]",
+    terminal: Terminal,
+    *,
+    title: str,
+    seconds: float | None = None,
+    least: int = 0,
 ) -> "TrainStep | None":
     """Run a training to its end and show how far it is.
 
@@ -104,7 +109,9 @@ def follow_training(
     title : str
         Stands before the bar.
     seconds : float, optional
-        After this time the training ends by itself.
+        After this time the training ends by itself,
+    least : int
+        but not before so many steps.
 
     Returns
     -------
@@ -128,7 +135,8 @@ def follow_training(
                     return last
                 last = step
                 terminal.check()
-                share = max(last.step / last.steps, last.seconds / seconds if seconds else 0.0)
+                by_time = last.seconds / seconds if seconds else 0.0
+                share = max(last.step / last.steps, min(by_time, last.step / least) if least else by_time)
                 progress.update(min(share, 1.0), f"step {last.step} of {last.steps}, loss {last.loss:.3f}")
     except InputError as error:
         if last is None:
@@ -140,7 +148,9 @@ def fine_tune(
     steps: "Iterator[TrainStep]", settings: FinetuneConfig, terminal: Terminal, *, what: str = ""
 ) -> None:
     """Run a fine-tuning to its end, and say how it went; `what` names a network that is not the main one."""
-    last = follow_training(steps, terminal, title="Fine-tuning", seconds=settings.seconds)
+    last = follow_training(
+        steps, terminal, title="Fine-tuning", seconds=settings.seconds, least=settings.least
+    )
     if last is not None:
         took, name = duration(last.seconds), f" {what}" if what else ""
         terminal.complain(f"Fine-tuned{name}: {last.step} steps in {took}, loss {last.loss:.3f}.")

@@ -33,6 +33,7 @@ class RunBar(QWidget):
         self._clock = time.monotonic
         self._began, self._done, self._steps, self._title = 0.0, 0, 0, ""
         self._limit: float | None = None
+        self._least = 0
         self.run = button(
             "Fine-tune and propagate",
             "Adapt the network to your frames, then carry the masks through the movie",
@@ -73,9 +74,9 @@ class RunBar(QWidget):
         colour = {"error": "color: #ff8a80;", "good": "", "info": ""}[kind]
         self.message.setStyleSheet(f"padding: 2px; {colour}")
 
-    def begin(self, title: str, steps: int, *, seconds: float | None = None) -> None:
-        """Begin a phase; 0 steps if their number is not known; it ends after `seconds` at the latest."""
-        self._limit = seconds
+    def begin(self, title: str, steps: int, *, seconds: float | None = None, least: int = 0) -> None:
+        """Begin a phase; 0 steps if their number is not known; it ends after `seconds` and `least` steps."""
+        self._limit, self._least = seconds, least
         self._began, self._done, self._steps, self._title = self._clock(), 0, steps, title
         self.bar.setRange(0, steps)
         self.bar.setValue(0)
@@ -92,8 +93,11 @@ class RunBar(QWidget):
         if not self._done or not self._steps:
             return None
         past = self._clock() - self._began
-        left = past / self._done * max(self._steps - self._done, 0)
-        return left if self._limit is None else min(left, max(self._limit - past, 0.0))
+        pace = past / self._done
+        left = pace * max(self._steps - self._done, 0)
+        if self._limit is None:
+            return left
+        return min(left, max(self._limit - past, pace * (self._least - self._done), 0.0))
 
     def _show(self) -> None:
         left = self.seconds_left()

@@ -39,6 +39,7 @@ class Runner(QObject):
         self.job: Job | None = None
         self.follow: Callable[[], bool] = lambda: False
         self._seconds: float | None = None
+        self._least = 0
         self._settings: dict[str, Any] = {}
         self._probability = False
         self._activity: Any = None
@@ -65,6 +66,7 @@ class Runner(QObject):
     def run(self, plan: Plan) -> None:
         """Fine-tune and propagate."""
         self._seconds = None if plan.finetune is None else plan.finetune.seconds
+        self._least = 0 if plan.finetune is None else plan.finetune.least
         self._probability = plan.probability
         self._settings = {
             "settings": {
@@ -112,7 +114,7 @@ class Runner(QObject):
 
     def _begin(self, phase: Phase) -> None:
         seconds = self._seconds if phase.title == "Fine-tuning" else None
-        self.bar.begin(phase.title, phase.steps, seconds=seconds)
+        self.bar.begin(phase.title, phase.steps, seconds=seconds, least=0 if seconds is None else self._least)
         self._close_activity()
         self._activity = progress(total=phase.steps, desc=f"MaskTrack: {phase.title}")
 
