@@ -200,6 +200,25 @@ class AblationConfig(Checked):
     train_steps: int = _setting(300, "optimiser steps of each training", min=1, max=10_000_000)
 
 
+def share_done(step: int, steps: int, *, seconds: float, limit: float | None, least: int) -> float:
+    """Return the share of a training that is over, by steps or by time, whichever is more.
+
+    Parameters
+    ----------
+    step, steps : int
+        Steps made, steps in all.
+    seconds : float
+        Since the start.
+    limit : float or None
+        Seconds after which the training ends, but not before `least` steps.
+    least : int
+    """
+    by_steps = step / steps
+    if limit is None:
+        return by_steps
+    return max(by_steps, min(seconds / limit, step / least) if least else seconds / limit)
+
+
 FINETUNE: dict[str, FinetuneConfig | None] = {
     "off": None,
     "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=22.0, least=30),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_masktrack.cli.progress import duration
 from napari_masktrack.cli.terminal import Terminal
-from napari_masktrack.config import FinetuneConfig
+from napari_masktrack.config import FinetuneConfig, share_done
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.refusal import shown
 
@@ -135,8 +135,7 @@ def follow_training(
                     return last
                 last = step
                 terminal.check()
-                by_time = last.seconds / seconds if seconds else 0.0
-                share = max(last.step / last.steps, min(by_time, last.step / least) if least else by_time)
+                share = share_done(last.step, last.steps, seconds=last.seconds, limit=seconds, least=least)
                 progress.update(min(share, 1.0), f"step {last.step} of {last.steps}, loss {last.loss:.3f}")
     except InputError as error:
         if last is None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_masktrack.config import Optimiser
+from napari_masktrack.config import Optimiser, share_done
 from napari_masktrack.errors import WorkError
 from napari_masktrack.model.device import half_precision
 from napari_masktrack.model.network import GuidedNetwork
@@ -233,12 +233,7 @@ def _set_modes(network: GuidedNetwork, schedule: Schedule) -> None:
 
 
 def _done(step: int, seconds: float, schedule: Schedule) -> float:
-    """Return the share of the training that is over, by steps or by time, whichever is more."""
-    by_steps = step / schedule.steps
-    if schedule.seconds is None:
-        return by_steps
-    by_time = seconds / schedule.seconds
-    return max(by_steps, min(by_time, step / schedule.least) if schedule.least else by_time)
+    return share_done(step, schedule.steps, seconds=seconds, limit=schedule.seconds, least=schedule.least)
 
 
 def _set_rates(optimiser: torch.optim.Optimizer, schedule: Schedule, done: float, step: int) -> None:
