@@ -69,6 +69,9 @@ class PropagationConfig(Checked):
         3.0, "widening of the previous mask, in pixels of the crop", min=0.0, max=100.0
     )
     threshold: float = _setting(0.5, "probability from which a pixel is object", min=0.05, max=0.95)
+    reference: bool = _setting(
+        True, "compare with the annotated frame, so that the object is told from its like, if the model can"
+    )
     warp: bool = _setting(True, "move the previous mask along the optical flow first")
     reach: float = _setting(
         12.0, "parts farther than this from the previous mask are dropped, in crop pixels", min=0.0, max=500.0
@@ -111,6 +114,9 @@ class FinetuneConfig(Checked):
     size: int = _setting(256, "side of a sample in pixels", min=64, max=1024)
     rate: float = _setting(4e-4, "learning rate at the start", min=1e-8, max=1.0, step=1e-5)
     dream: float = _setting(0.5, "share of lucid dreams among the samples", min=0.0, max=1.0)
+    recall: float = _setting(
+        1.0, "share of samples that are compared with the annotated frame, if the model can", min=0.0, max=1.0
+    )
     blend: float = _setting(
         1.0, "share of the learned change that is kept; less is more cautious", min=0.0, max=1.0
     )
@@ -123,6 +129,9 @@ class TrainConfig(Checked):
 
     backbone: Backbone = _setting(
         "mobilenet", "trunk of the network; vgg16 is the paper's network", choices=get_args(Backbone)
+    )
+    matching: int = _setting(
+        0, "channels by which a crop is compared with the annotated frame; 0 leaves that out", min=0, max=1024
     )
     optimiser: Optimiser = _setting(
         "adamw",

@@ -85,6 +85,41 @@ def test_a_recipe_names_data_and_settings(data):
     assert read_recipe(data / "recipe.toml", data).pretrained == data / "w.safetensors"
 
 
+MATCHING = """
+[train]
+matching = 4
+steps = 2
+batch = 2
+size = 64
+
+[samples]
+reference = 0.5
+stray = 0.5
+
+[[data]]
+images = "cells/images"
+masks = "cells/masks"
+instances = true
+"""
+
+
+def test_what_compares_is_added_to_a_network_that_has_none(data, tmp_path):
+    former = build_network({"network": "masknet", "backbone": "mobilenet"})
+    save_checkpoint(tmp_path / "former.safetensors", former)
+    (data / "recipe.toml").write_text('start = "former.safetensors"' + MATCHING)
+    recipe = read_recipe(data / "recipe.toml", tmp_path)
+    assert (recipe.samples.reference, recipe.samples.stray) == (0.5, 0.5)
+    list(train(recipe, tmp_path / "trained.safetensors"))
+    trained = load_checkpoint(tmp_path / "trained.safetensors").network
+    assert trained.recalls
+    assert trained.description["matching"] == 4
+    recipe = replace(
+        recipe, config=replace(recipe.config, matching=8), start=tmp_path / "trained.safetensors"
+    )
+    with pytest.raises(ConfigError, match="compares by 4 channels; choose that, not 8"):
+        next(train(recipe, tmp_path / "again.safetensors"))
+
+
 @pytest.mark.parametrize(
     "text",
     [

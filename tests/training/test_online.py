@@ -106,6 +106,21 @@ def test_only_the_wanted_share_of_the_change_is_kept():
     assert same(weights(nothing), start)
 
 
+def test_what_compares_learns_unless_nothing_is_to_be_recalled():
+    def made(share):
+        torch.manual_seed(0)
+        network = build_network({"network": "masknet", "backbone": "mobilenet", "matching": 4})
+        before = weights(network)
+        list(finetune(network, MOVIE, TRUTH, replace(QUICK, recall=share)))
+        return not same(
+            {key: value for key, value in weights(network).items() if key.startswith("matching.to_")},
+            {key: value for key, value in before.items() if key.startswith("matching.to_")},
+        )
+
+    assert made(1.0)
+    assert not made(0.0)
+
+
 def test_a_training_that_breaks_down_leaves_the_former_weights(monkeypatch):
     network = tiny()
     before, fit = weights(network), online.fit

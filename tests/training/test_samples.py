@@ -1,5 +1,7 @@
 """Clips: rough guidance, crops, and the link between two views of one object."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -150,3 +152,31 @@ def test_thin_small_and_frame_filling_objects_make_clips(mask):
     for seed in range(5):
         for view in make_clip(scene(mask), rng(seed), SampleConfig(size=64)).views:
             assert view.image.shape == (64, 64, 3)
+
+
+def test_the_reference_is_the_annotated_frame_and_not_the_one_dreamt_of_it():
+    annotated = scene()
+    dreamt = replace(annotated, image=np.zeros_like(annotated.image), origin=annotated)
+    config = replace(STILL, reference=1.0)
+    for seed in range(5):
+        clip = make_clip(dreamt, rng(seed), config)
+        assert clip.reference is not None
+        assert clip.reference.image.any()
+        assert not clip.views[0].image.any()
+        assert clip.reference.target.any()
+    assert make_clip(dreamt, rng(), STILL).reference is None
+
+
+def test_guidance_may_stray_onto_another_object():
+    other = np.zeros(SHAPE, bool)
+    other[:40, :40] = True
+    image = np.where(other[..., None], np.uint8(130), scene().image)
+    beside = replace(scene(), image=image, other=other)
+
+    def strayed(share):
+        config = replace(STILL, stray=share, margin=(3.0, 3.0))
+        views = [make_clip(beside, rng(seed), config).views[0] for seed in range(8)]
+        return [bool((view.image[view.guidance] == 130).sum() > 50) for view in views]
+
+    assert all(strayed(1.0))
+    assert not any(strayed(0.0))

@@ -24,6 +24,7 @@ from napari_masktrack.core.instances import (
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.plan import Leg
 from napari_masktrack.core.postprocess import keep_touching
+from napari_masktrack.core.recall import Recollection
 from napari_masktrack.core.recapture import recapture, search_windows
 from napari_masktrack.core.refine import Segment, expected_similarity, refine
 from napari_masktrack.core.region import Region
@@ -103,6 +104,7 @@ class Carrier:
         self, movie: Movie, annotations: Annotations, segment: Segment, config: PropagationConfig
     ) -> None:
         self.movie, self.annotations, self.segment, self.config = movie, annotations, segment, config
+        self.recollection = Recollection(segment, wanted=config.reference)
         self.tracks: dict[int, Track] = {}
         self.image: Image | None = None
 
@@ -168,6 +170,7 @@ class Carrier:
         self.tracks[label] = Track.start(region, frame_shape=self.movie.shape, margin=self.config.margin)
         if region is None:
             return Piece(label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), confidence, frame)
+        self.recollection.remember(label, region, image)
         return Piece(label, region.mask.astype(np.float32) * _CERTAIN, region.box, confidence, frame)
 
     def _step(
@@ -219,7 +222,8 @@ class Carrier:
         """Put all questions (label, window, guidance) of a frame to the network at once."""
         size = questions[0][2].shape[0]
         crops = np.stack([crop_image(image, window, size) for _, window, _ in questions])
-        answers = self.segment(crops, np.stack([guidance for *_, guidance in questions]))
+        segment = self.recollection.of([label for label, *_ in questions])
+        answers = segment(crops, np.stack([guidance for *_, guidance in questions]))
         looks: dict[int, list[_Look]] = {}
         for (label, window, guidance), answer in zip(questions, answers, strict=True):
             looks.setdefault(label, []).append(_Look(window, guidance, answer))
@@ -232,7 +236,7 @@ class Carrier:
         answers = [(look.window, look.answer) for look in looks]
         others = [piece.region(self.config.threshold) for piece in taken]
         found = recapture(
-            self.tracks[leg.label], answers, image, self.segment,
+            self.tracks[leg.label], answers, image, self.recollection.of([leg.label]),
             config=self.config, taken=[region for region in others if region is not None],
         )  # fmt: skip
         if found is None:

@@ -4,7 +4,9 @@ The picture of the motion rides along as a fourth plane of the images, so that c
 and refining treat both streams alike, and only the segmenter tells them apart.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.flow import LONGEST_SIDE, Preset, flow_magnitude_image
 from napari_masktrack.core.instances import BoolImage, Image, Probability
 from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.recall import Recalling
 from napari_masktrack.core.refine import Segment
 from napari_masktrack.errors import InputError
 
@@ -113,6 +116,31 @@ class TwoStreams:
     appearance: Segment
     motion: Segment | None = None
 
+    def remember(self, image: Image, mask: BoolImage) -> tuple[Any, Any] | None:
+        """Return what both segmenters remember of the object in a crop (S, S, 4); None unless both can."""
+        one, other = self._both
+        if not (isinstance(one, Recalling) and isinstance(other, Recalling)):
+            return None
+        seen, moving = self._planes(image)
+        pair = one.remember(seen, mask), other.remember(moving, mask)
+        return None if any(memory is None for memory in pair) else pair
+
+    def recalling(self, memories: Sequence[tuple[Any, Any]]) -> "TwoStreams":
+        """Return the two streams for crops whose objects are remembered, one pair of memories for each."""
+        one, other = self._both
+        assert isinstance(one, Recalling), "something was remembered"
+        assert isinstance(other, Recalling), "something was remembered"
+        seen, moving = zip(*memories, strict=True)
+        return TwoStreams(one.recalling(seen), other.recalling(moving))
+
+    @property
+    def _both(self) -> tuple[Segment, Segment]:
+        return self.appearance, self.motion or self.appearance
+
+    def _planes(self, images: Image) -> tuple[Image, Image]:
+        """Return what each stream sees, as three planes."""
+        return np.ascontiguousarray(images[..., :3]), np.repeat(images[..., 3:], 3, axis=-1)
+
     def __call__(self, images: Image, guidance: BoolImage) -> Probability:
         """Segment one object in each crop.
 
@@ -136,8 +164,9 @@ class TwoStreams:
             raise InputError(
                 f"The crops have {images.shape[-1]} planes, without motion; propagate on a TwoStreamMovie."
             )
-        seen = self.appearance(np.ascontiguousarray(images[..., :3]), guidance)
-        moving = (self.motion or self.appearance)(np.repeat(images[..., 3:], 3, axis=-1), guidance)
+        seen, moving = (
+            each(view, guidance) for each, view in zip(self._both, self._planes(images), strict=True)
+        )
         return np.asarray((seen + moving) / 2, np.float32)
 
 

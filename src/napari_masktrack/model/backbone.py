@@ -21,8 +21,11 @@ class Trunk(nn.Module):
 
     widths: tuple[int, int, int, int]
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the features, finest first; `x` has RGB in [0, 1] and the mask plane in {-1, 1}."""
+    def forward(self, x: Tensor, extra: Tensor | None = None) -> list[Tensor]:
+        """Return the features, finest first; `x` has RGB in [0, 1] and the mask plane in {-1, 1}.
+
+        What is `extra` is added to the features at stride 8, on their way to those at stride 16.
+        """
         raise NotImplementedError
 
 
@@ -85,12 +88,14 @@ class MobileNetV2(Trunk):
             self.add_module(name, block)
             inputs = outputs
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, extra: Tensor | None = None) -> list[Tensor]:
         """Return features of 16, 24, 32 and 320 channels."""
         h = functional.relu6(self.Conv(torch.cat([x[:, :3] * 2 - 1, x[:, 3:]], dim=1)))
         taps = []
         for index, block in enumerate(list(self.children())[1:]):
             h = block(h)
+            if extra is not None and index == self.TAPS[2]:
+                h = h + extra
             if index in self.TAPS:
                 taps.append(h)
         return taps
@@ -155,12 +160,14 @@ class ResNet50(Trunk):
         self.stage3 = Stage(512, 1024, units=6, stride=2)
         self.bn_s3 = nn.BatchNorm2d(1024)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, extra: Tensor | None = None) -> list[Tensor]:
         """Return features of 64, 256, 512 and 1024 channels."""
         rgb = self.bn_data((x[:, :3] - self.mean) / self.std)
         two = functional.relu(self.bn0(self.conv0(torch.cat([rgb, x[:, 3:]], dim=1))))
         four = self.stage1(functional.max_pool2d(two, 3, 2, 1))
         eight = self.stage2(four)
+        if extra is not None:
+            eight = eight + extra
         sixteen = functional.relu(self.bn_s3(self.stage3(eight)))
         # a stage's output is linear: it is used through the normalisation of the stage that follows
         return [two, self.stage2.activated(four), self.stage3.activated(eight), sixteen]

@@ -1,7 +1,7 @@
 """Images with masks on disk: an endless, shuffled stream of scenes for offline training."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +138,11 @@ def stream(
             continue
         misses = 0
         recent = [*recent[-15:], scene]
+        origin = scene
         if rng.random() < dreams:
             scene = dream(Stage.of(scene), rng)
         if scene.target.any() and rng.random() < others:
             twin = rng.random() < 0.3
             scene = scenes.add_other(scene, recent[-1] if twin else recent[rng.integers(len(recent))], rng)
-        yield scene
+        yield replace(scene, origin=origin)
     raise InputError(f"{misses} masks in a row show no object; check the folders of masks.")

@@ -79,7 +79,8 @@ def read_recipe(path: Path, data: Path) -> Recipe:
     ----------
     path : Path
         Has the tables ``[train]`` (fields of `TrainConfig`), ``[[data]]`` (images, masks, and
-        optionally instances, weight, jump) and optionally ``pretrained`` or ``start``.
+        optionally instances, weight, jump) and optionally ``[samples]`` (fields of `SampleConfig`) and
+        ``pretrained`` or ``start``.
     data : Path
         Folder to which the paths inside are relative.
 
@@ -93,13 +94,14 @@ def read_recipe(path: Path, data: Path) -> Recipe:
     try:
         content = tomllib.loads(path.read_text())
         config = TrainConfig(**content.get("train", {}))
+        samples = SampleConfig(**content.get("samples", {}))
         datasets = tuple(_dataset(entry, data) for entry in content["data"])
         begin = {name: data / content[name] for name in ("pretrained", "start") if content.get(name)}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is no recipe ({error}); see docs/model-card.md for one.") from error
     if any(dataset.weight < 0 for dataset in datasets) or not sum(dataset.weight for dataset in datasets):
         raise ConfigError(f"{path} names no data; give a table [[data]] with a weight above 0.")
-    return Recipe(config=config, datasets=datasets, **begin)
+    return Recipe(config=config, datasets=datasets, samples=samples, **begin)
 
 
 def _dataset(entry: Mapping[str, Any], data: Path) -> Dataset:
@@ -193,16 +195,26 @@ def new_network(recipe: Recipe) -> GuidedNetwork:
 
 
 def _former_network(recipe: Recipe, start: Path) -> GuidedNetwork:
-    network = load_checkpoint(start).network
-    backbone = backbone_of(network.description)
+    """Return the network of a file; what compares, if it has none and some is wanted, is drawn."""
+    former = load_checkpoint(start).network
+    backbone, matching = backbone_of(former.description), recipe.config.matching
     if backbone != recipe.config.backbone:
         raise ConfigError(f"{start} has the backbone {backbone}; choose that, not {recipe.config.backbone}.")
+    if matching in (0, former.description.get("matching", 0)):
+        return former
+    if former.recalls:
+        raise ConfigError(
+            f"{start} compares by {former.description['matching']} channels; choose that, not {matching}."
+        )
+    network = build_network({**former.description, "matching": matching})
+    network.load_state_dict(former.state_dict(), strict=False)
     return network
 
 
 def _drawn_network(recipe: Recipe) -> GuidedNetwork:
     backbone = recipe.config.backbone
-    network = build_network(TRAINABLE[backbone])
+    matching = {"matching": recipe.config.matching} if recipe.config.matching else {}
+    network = build_network({**TRAINABLE[backbone], **matching})
     if recipe.pretrained is not None:
         try:
             network.adopt(load_file(recipe.pretrained))

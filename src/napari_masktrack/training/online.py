@@ -49,7 +49,8 @@ def finetune(
         into a mask by the network, of which the part within the box counts.
     config : FinetuneConfig
     samples : SampleConfig, optional
-        What guidance is like; an ablation changes it. The size comes from `config`.
+        What guidance is like; an ablation changes it. The size and the share of samples that are
+        compared with the annotated frame come from `config`.
 
     Yields
     ------
@@ -64,7 +65,9 @@ def finetune(
         The loss is not a finite number; the network has its former weights again.
     """
     annotations.check(len(movie), movie.shape)
-    return _finetune(network, movie, annotations, config, samples=replace(samples, size=config.size))
+    recall = config.recall if network.recalls else 0.0
+    samples = replace(samples, size=config.size, reference=recall)
+    return _finetune(network, movie, annotations, config, samples=samples)
 
 
 def _finetune(
@@ -106,8 +109,9 @@ def _draw(lessons: Sequence[Lesson], config: FinetuneConfig, rng: np.random.Gene
     if lesson.stage is None:
         return lesson.scene
     if rng.random() < SEARCH:
-        return replace(dream(lesson.stage, rng, gone=NOTHING, hidden=0.0), lost=True)
+        scene = dream(lesson.stage, rng, gone=NOTHING, hidden=0.0)
+        return replace(scene, lost=True, origin=lesson.scene)
     if rng.random() < config.dream:
-        scene = dream(lesson.stage, rng, hidden=0.0)
+        scene = replace(dream(lesson.stage, rng, hidden=0.0), origin=lesson.scene)
         return scene if np.count_nonzero(scene.past) >= 16 else lesson.scene
     return lesson.scene

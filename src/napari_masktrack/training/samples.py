@@ -18,6 +18,11 @@ from napari_masktrack.training import scenes
 from napari_masktrack.training.scenes import Scene
 
 Matrix = npt.NDArray[np.float64]
+WHOLLY = 0.15
+"""Share of the strayed guidance that is on the other object alone."""
+REFERENCE_MARGIN = (1.5, 2.4)
+REFERENCE_MIRRORED = 0.25
+"""Share of the references that are mirrored: things turn round."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +56,14 @@ class Clip:
     rollout : bool
         Whether the network's own answer to the first view guides it on the second; otherwise both
         views have drawn guidance.
+    reference : View, optional
+        The annotated frame, which the network may compare both views with.
     """
 
     views: tuple[View, View]
     link: npt.NDArray[np.float32]
     rollout: bool = True
+    reference: View | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +88,10 @@ class SampleConfig:
         Whether guidance is bent, and whether it is grown or shrunk; the ablations go without.
     rollout : bool
         Whether the network's own answer to the first view of a clip guides it on the second.
+    reference : float
+        Share of clips with a reference.
+    stray : float
+        Share of the samples with another object whose guidance strays onto that.
     """
 
     size: int = 256
@@ -93,6 +105,8 @@ class SampleConfig:
     bend: bool = True
     dilation: bool = True
     rollout: bool = True
+    reference: float = 0.0
+    stray: float = 0.0
 
 
 def rough_guidance(
@@ -158,6 +172,9 @@ def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> C
     flip = bool(rng.random() < 0.5)
     past = scene.target if config.exact else scene.past
     guidance = rough_guidance(past, rng, config, jump=scene.jump)
+    if config.stray and scene.other is not None and rng.random() < config.stray:
+        strayed = rough_guidance(scene.other, rng, config, jump=scene.jump)
+        guidance = strayed if rng.random() < WHOLLY else guidance | strayed
     if scene.lost and not config.exact:
         guidance = np.zeros_like(past)
     box = bounding_box(guidance) or bounding_box(past) or (0, 0, *scene.target.shape)
@@ -172,11 +189,23 @@ def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> C
     moved = bounding_box(deformation.move(past, motion)) or box
     second = view_matrix(moved, rng, config, flip=flip)
     views = [make_view(scene, guidance, matrix, config.size) for matrix in (first, second)]
+    if config.reference and rng.random() < config.reference:
+        views.append(_reference(scene.origin or scene, rng, config, flip=flip))
     if config.photometric:
         images = scenes.relight([view.image for view in views], rng)
         views = [replace(view, image=image) for view, image in zip(views, images, strict=True)]
     link = first @ np.linalg.inv(before) @ np.linalg.inv(second)
-    return Clip((views[0], views[1]), _normalised(link, config.size), config.rollout)
+    reference = views[2] if len(views) > 2 else None
+    return Clip((views[0], views[1]), _normalised(link, config.size), config.rollout, reference)
+
+
+def _reference(origin: Scene, rng: np.random.Generator, config: SampleConfig, *, flip: bool) -> View:
+    """Return the annotated frame, cut around the true mask, turned and in another light."""
+    box = bounding_box(origin.target) or (0, 0, *origin.target.shape)
+    turned = replace(config, turn=2 * config.turn, margin=REFERENCE_MARGIN)
+    matrix = view_matrix(box, rng, turned, flip=flip != bool(rng.random() < REFERENCE_MIRRORED))
+    view = make_view(origin, origin.target, matrix, config.size)
+    return replace(view, image=scenes.tone_curve(rng, strength=0.5)[view.image])
 
 
 def _roam(box: tuple[int, int, int, int], rng: np.random.Generator) -> tuple[int, int, int, int]:

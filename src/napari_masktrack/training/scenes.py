@@ -30,6 +30,10 @@ class Scene:
         itself by default. Guidance is made from it.
     lost : bool
         The object was out of sight: there is no guidance.
+    other : bool (Y, X), optional
+        Another object beside this one, onto which guidance may stray.
+    origin : Scene, optional
+        The annotated frame of which this scene was made; itself by default.
     """
 
     image: Image
@@ -38,6 +42,8 @@ class Scene:
     jump: float = 1.0
     trace: BoolImage | None = None
     lost: bool = False
+    other: BoolImage | None = None
+    origin: "Scene | None" = None
 
     @property
     def past(self) -> BoolImage:
@@ -152,7 +158,10 @@ def add_other(scene: Scene, other: Scene, rng: np.random.Generator) -> Scene:
             return scene
     image = scene.image + (colour.astype(np.float32) - scene.image) * cover[..., None]
     trace = scene.past if rng.random() < 0.5 else None
-    return replace(scene, image=image.astype(np.uint8), target=scene.target & ~hidden, trace=trace)
+    stands = (cover > 0.5) & ~(scene.target & ~hidden)
+    return replace(
+        scene, image=image.astype(np.uint8), target=scene.target & ~hidden, trace=trace, other=stands
+    )
 
 
 def _longer_side(mask: BoolImage) -> int:

@@ -7,7 +7,7 @@ hard answer to the first. Samples are made in a background thread meanwhile.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -155,6 +155,7 @@ def fit(
     try:
         for clips in batches:
             guidance: Tensor | None = None
+            references = _references(clips, device) if network.recalls else None
             for index in (0, 1):
                 _set_modes(network, schedule)
                 done = _done(step, time.perf_counter() - start, schedule)
@@ -163,7 +164,7 @@ def fit(
                 _set_rates(optimiser, schedule, done, step)
                 batch = stack([clip.views[index] for clip in clips], device)
                 with chance.drawn():
-                    loss, score = _step(network, optimiser, batch, guidance)
+                    loss, score = _step(network, optimiser, batch, guidance, references)
                 if averaged is not None:
                     averaged.update_parameters(network)
                 if index == 0:
@@ -175,7 +176,11 @@ def fit(
 
 
 def _step(
-    network: GuidedNetwork, optimiser: torch.optim.Optimizer, batch: Batch, guidance: Tensor | None
+    network: GuidedNetwork,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    guidance: Tensor | None,
+    references: Batch | None,
 ) -> tuple[float, Tensor]:
     """Make one step; guidance that is NaN for a sample leaves that sample its drawn one."""
     if guidance is not None:
@@ -184,7 +189,13 @@ def _step(
     else:
         given = batch.guidance
     with half_precision(batch.image.device, training=True):
-        score = network(network_input(batch.image, given))
+        planes = [network_input(batch.image, given)]
+        if references is not None:
+            memory = network.remember(references.image, references.target, references.known)
+            # without a reference nothing is known, and nothing is compared
+            known = references.known.flatten(1).any(dim=1)[:, None, None, None]
+            planes.append(network.compare(batch.image, memory) * known)
+        score = network(*planes)
     score = score.float()
     loss = mask_loss(score, batch.target, batch.known)
     value = float(loss.detach())
@@ -195,6 +206,14 @@ def _step(
     nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     optimiser.step()
     return value, score.detach()
+
+
+def _references(clips: Sequence[Clip], device: torch.device) -> Batch | None:
+    """Return the references of a batch; where one is missing nothing is known. None if all are."""
+    if all(clip.reference is None for clip in clips):
+        return None
+    nothing = (replace(c.views[0], known=np.zeros_like(c.views[0].known)) for c in clips)
+    return stack([c.reference or blank for c, blank in zip(clips, nothing, strict=True)], device)
 
 
 def fed_back(score: Tensor, clips: Sequence[Clip], target: Tensor) -> Tensor:
