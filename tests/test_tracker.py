@@ -12,7 +12,7 @@ from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
 from napari_masktrack.errors import AnnotationError, CheckpointError, ConfigError, DeviceError, WorkError
 from napari_masktrack.model.checkpoint import DEFAULT_MODEL, build_network, embedded_models, save_checkpoint
-from napari_masktrack.tracker import Tracker, finetune_config, guarded
+from napari_masktrack.tracker import Tracker, finetune_config, guarded, motion_path
 
 SYNTHETIC = synthetic_movie(SyntheticConfig(frames=4, shape=(96, 128), objects=2))
 MOVIE = Movie(SYNTHETIC.images)
@@ -175,6 +175,53 @@ def test_what_it_saves_gives_the_same_masks_when_loaded(tracker, tmp_path):
     assert again.name == "mine.safetensors"
     assert again.notes["data"] == "none", "what the training wrote down stays"
     assert again.notes["finetuning_steps"] == "2"
+
+
+@pytest.fixture
+def saved(tracker, tmp_path):
+    """A tracker that learned both streams, and where it was saved."""
+    list(tracker.finetune(MOVIE, TRUTH, QUICK))
+    list(tracker.finetune(MOVIE, TRUTH, QUICK, stream="motion"))
+    tracker.save(tmp_path / "mine.safetensors")
+    return tmp_path / "mine.safetensors"
+
+
+def test_the_network_of_the_motion_is_saved_beside_and_comes_back(tracker, saved):
+    assert motion_path(saved).name == "mine.motion.safetensors"
+    again = Tracker(saved, device="cpu")
+    assert again.motion is not again.network
+    for one, other in zip(
+        tracker.propagate(MOVIE, TRUTH, FLOW), again.propagate(MOVIE, TRUTH, FLOW), strict=True
+    ):
+        assert np.array_equal(one.labels, other.labels)
+        assert one.confidence == other.confidence
+    kept = {k: v.clone() for k, v in again.motion.state_dict().items()}
+    list(again.finetune(MOVIE, TRUTH, QUICK, stream="motion"))
+    assert not all(torch.equal(v, kept[k]) for k, v in again.motion.state_dict().items())
+    again.reset()
+    assert all(torch.equal(v, kept[k]) for k, v in again.motion.state_dict().items())
+
+
+@pytest.mark.parametrize("what", ["gone", "another"])
+def test_a_network_of_the_motion_that_is_not_the_one_saved_is_missed_only_with_the_flow(what, tracker, saved):
+    if what == "gone":
+        motion_path(saved).unlink()
+    else:
+        save_checkpoint(motion_path(saved), tracker.network)
+    again = Tracker(saved, device="cpu")
+    assert len(list(again.propagate(MOVIE, TRUTH, SMALL))) == 4
+    with pytest.raises(CheckpointError, match=r"mine\.motion\.safetensors is not there as saved with mine"):
+        next(again.propagate(MOVIE, TRUTH, FLOW))
+    list(again.finetune(MOVIE, TRUTH, "off", stream="motion"))
+    assert len(list(again.propagate(MOVIE, TRUTH, FLOW))) == 4
+
+
+def test_without_a_network_of_the_motion_one_beside_it_is_no_longer_meant(tracker, saved):
+    tracker.reset()
+    tracker.save(saved)
+    again = Tracker(saved, device="cpu")
+    assert again.motion is None
+    assert len(list(again.propagate(MOVIE, TRUTH, FLOW))) == 4
 
 
 def test_the_description_says_what_a_result_was_made_with(tracker, weights):

@@ -39,3 +39,7 @@ class ConfigError(InputError):
 
 class WorkError(MaskTrackError):
     """A job failed after it had started; what was finished is kept."""
+
+
+class MaskTrackWarning(UserWarning):
+    """Something was left out, and the work goes on; in one line, as the errors."""

@@ -3,7 +3,7 @@
 The window, the command line, Dask workers and scripts all drive this.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -17,16 +17,24 @@ from napari_masktrack.core.crf_examples import crf_examples
 from napari_masktrack.core.crf_search import SearchStep, search
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.streams import MotionMovie, TwoStreamMovie, TwoStreams
-from napari_masktrack.errors import ConfigError, WorkError
-from napari_masktrack.model.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, save_checkpoint
+from napari_masktrack.errors import CheckpointError, ConfigError, WorkError
+from napari_masktrack.model.checkpoint import (
+    DEFAULT_MODEL,
+    Checkpoint,
+    find_weights,
+    load_checkpoint,
+    save_checkpoint,
+)
 from napari_masktrack.model.device import choose_device, place
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.segmenter import NetworkSegmenter
 from napari_masktrack.propagation import FrameResult, Segmenter, check, propagate
-from napari_masktrack.training.online import finetune
+from napari_masktrack.training.online import SAMPLES, finetune
 from napari_masktrack.training.train import TrainStep
 
 T = TypeVar("T")
+_MOTION_HASH = "motion_sha256"
+"""Among the notes of a file of weights: the hash of the file beside it."""
 
 
 class Tracker:
@@ -35,7 +43,8 @@ class Tracker:
     Parameters
     ----------
     model : str or Path
-        Name of an embedded model, or a ``.safetensors`` file, for example one that `save` wrote.
+        Name of an embedded model, or a ``.safetensors`` file, for example one that `save` wrote; the
+        network of the motion that was saved with it comes back, too.
     device : str
         'auto', 'cpu', 'cuda' or 'mps'.
 
@@ -45,8 +54,13 @@ class Tracker:
         Fine-tuning steps made so far on top of the loaded weights.
     motion : network or None
         What looks at the optical flow, if that is wanted; None is the same network as for the images.
+        `save` keeps it.
     crf : CrfConfig
         How masks are sharpened, if that is wanted; see `fit_crf`.
+    samples : SampleConfig
+        What guidance is like while fine-tuning; an ablation changes it.
+    around : callable or None
+        What is put around the network, a segmenter made from one; an ablation needs it.
 
     Raises
     ------
@@ -69,12 +83,15 @@ class Tracker:
         self.name, self.sha256, self.notes = checkpoint.name, checkpoint.sha256, checkpoint.notes
         self.network = place(checkpoint.network, self.device)
         self._loaded = {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
+        self._loaded_motion, self._lost = _find_motion(model, self.notes)
+        self.samples = SAMPLES
+        self.around: Callable[[Segmenter], Segmenter] | None = None
         self.reset()
 
     def reset(self) -> None:
         """Go back to the loaded weights, and to the paper's CRF."""
         self.network.load_state_dict(self._loaded)
-        self.motion: GuidedNetwork | None = None
+        self.motion: GuidedNetwork | None = deepcopy(self._loaded_motion)
         self.crf = CrfConfig()
         self.steps = self._motion_steps = 0
 
@@ -97,8 +114,9 @@ class Tracker:
         config : FinetuneConfig or str
             Settings, or 'off', 'quick' (about 20 s on two cores) or 'full' (200 steps, as the paper).
         stream : {'image', 'motion'}
-            'motion' adapts a second network, at first a copy of the loaded one, to pictures of the optical
-            flow; `propagate` uses it when the flow is wanted. With 'off' it stays as it was loaded.
+            'motion' adapts a second network to pictures of the optical flow; `propagate` uses it when the
+            flow is wanted. It begins as a copy of the loaded one, unless one for the motion was loaded
+            with it. With 'off' it stays as it was loaded.
 
         Raises
         ------
@@ -115,7 +133,8 @@ class Tracker:
             return self._finetune_motion(movie, annotations, settings)
         if settings is None:
             return iter(())
-        return self._count(guarded(finetune(self.network, movie, annotations, settings)))
+        steps = finetune(self.network, movie, annotations, settings, samples=self.samples)
+        return self._count(guarded(steps))
 
     def _finetune_motion(
         self, movie: Movie, annotations: Annotations, settings: FinetuneConfig | None
@@ -125,7 +144,8 @@ class Tracker:
             self.motion.load_state_dict(self._loaded)
         if settings is None:
             return iter(())
-        return self._count_motion(guarded(finetune(self.motion, MotionMovie(movie), annotations, settings)))
+        steps = finetune(self.motion, MotionMovie(movie), annotations, settings, samples=self.samples)
+        return self._count_motion(guarded(steps))
 
     def fit_crf(
         self, movie: Movie, annotations: Annotations, config: PropagationConfig | None = None
@@ -164,6 +184,13 @@ class Tracker:
         """Carry the annotations over the movie; see `propagation.propagate`.
 
         The weights and the CRF are those of when the first frame is asked for.
+
+        Raises
+        ------
+        AnnotationError
+            An annotation does not fit the movie, or the frames do not; before any work.
+        CheckpointError
+            With the flow: the network of the motion is not there that was saved with the loaded one.
         """
         check(movie, annotations, frames)
 
@@ -178,16 +205,43 @@ class Tracker:
 
     def _seen(self, movie: Movie, config: PropagationConfig) -> tuple[Movie, Segmenter]:
         """Return the movie as the network is to see it, and the network as the engine sees it."""
-        images = NetworkSegmenter(self.network, flip=config.flip)
-        if not config.flow:
-            return movie, images
+        images: Segmenter = NetworkSegmenter(self.network, flip=config.flip)
+        if config.flow:
+            return TwoStreamMovie(movie), self._with(TwoStreams(images, self._motion_segmenter(config)))
+        return movie, self._with(images)
+
+    def _motion_segmenter(self, config: PropagationConfig) -> Segmenter | None:
+        if self.motion is None and self._lost is not None:
+            raise CheckpointError(
+                f"{self._lost} is not there as saved with {self.name}; put it back, or do without the flow."
+            )
         motion = None if self.motion is None else place(self.motion, self.device)
-        second = None if motion is None else NetworkSegmenter(motion, flip=config.flip)
-        return TwoStreamMovie(movie), TwoStreams(images, second)
+        return None if motion is None else NetworkSegmenter(motion, flip=config.flip)
+
+    def _with(self, segment: Segmenter) -> Segmenter:
+        return segment if self.around is None else self.around(segment)
 
     def save(self, path: Path) -> None:
-        """Write the weights of now, fine-tuned or not, as ``.safetensors``."""
-        save_checkpoint(path, self.network, {**self.notes, **self.description()})
+        """Write the weights of now, fine-tuned or not, as ``.safetensors``.
+
+        Parameters
+        ----------
+        path : Path
+            An existing file is replaced. A network of the motion, if there is one, goes beside it:
+            ``NAME.motion.safetensors``. Both are needed to have it back, and are moved together.
+
+        Raises
+        ------
+        OutputError
+            A file cannot be written.
+        """
+        notes = {**self.notes, **self.description()}
+        notes.pop(_MOTION_HASH, None)
+        if self.motion is not None:
+            beside = motion_path(path)
+            save_checkpoint(beside, self.motion, notes)
+            notes[_MOTION_HASH] = load_checkpoint(beside).sha256
+        save_checkpoint(path, self.network, notes)
 
     def description(self) -> dict[str, str]:
         """Return what a result should record: model, hash of its file, fine-tuning, version."""
@@ -210,6 +264,22 @@ class Tracker:
         for step in steps:
             self._motion_steps += 1
             yield step
+
+
+def motion_path(path: Path) -> Path:
+    """Return where the network of the motion lies that belongs to a file of weights."""
+    return path.with_name(f"{path.stem}.motion.safetensors")
+
+
+def _find_motion(model: str | Path, notes: Mapping[str, str]) -> tuple[GuidedNetwork | None, Path | None]:
+    """Return the network of the motion that was saved with a model; else where it should be."""
+    if _MOTION_HASH not in notes:
+        return None, None
+    path = motion_path(find_weights(model))
+    kept = load_checkpoint(path) if path.is_file() else None
+    if kept is None or kept.sha256 != notes[_MOTION_HASH]:
+        return None, path
+    return kept.network, None
 
 
 def finetune_config(mode: FinetuneConfig | str, **changes: object) -> FinetuneConfig | None:

@@ -159,6 +159,10 @@ def weights_at_the_weights(place):
     (place / "new.safetensors").write_text("mine")
 
 
+def network_of_the_flow(place):
+    (place / "new.motion.safetensors").write_text("mine")
+
+
 def damaged_weights(place):
     (place / "net.safetensors").write_bytes(b"\x10" * 1000)
 
@@ -227,6 +231,11 @@ CASES = {
     "confidence no table": (nothing, {"--output": "--confidence sure.txt --output"}, "ending in .csv"),
     "weights there": (
         weights_at_the_weights, {FAST: "--save-weights new.safetensors"}, "exists already"
+    ),
+    "a network of the flow is there": (
+        network_of_the_flow,
+        {FAST: "--steps 1 --flow --finetune-flow --save-weights new.safetensors"},
+        "new.motion.safetensors exists already",
     ),
     "weights of unknown kind": (nothing, {FAST: "--save-weights new.pth"}, "ending in .safetensors"),
     "weights without fine-tuning": (nothing, {FAST: f"{FAST} --save-weights a.safetensors"}, "which is off"),

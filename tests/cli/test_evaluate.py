@@ -11,7 +11,7 @@ from PIL import Image
 
 from napari_masktrack.cli import evaluate as command
 from napari_masktrack.config import EvaluationConfig
-from napari_masktrack.evaluation import methods, protocols
+from napari_masktrack.evaluation import methods, protocols, report
 
 FAST = "--finetune off --crop-size 64 --device cpu"
 
@@ -61,6 +61,17 @@ def test_a_second_run_computes_nothing_and_says_the_same(run, data):
     assert {path: path.stat().st_mtime_ns for path in (data / "out").rglob("0*.png")} == masks
 
 
+def test_complete_results_of_another_method_are_judged_and_said_to_be_what_they_are(run, data):
+    first = run("evaluate davis --data data --results out --method copy")
+    second = run("evaluate davis --data data --results out --method warp")
+    assert (second.code, second.out) == (0, first.out)
+    assert second.err == (
+        "out/bear was made with other settings (method: copy, now warp); "
+        "it is judged as it is, and nothing is computed.\n"
+    )
+    assert run("evaluate davis --data data --results out --method warp --score-only").err == ""
+
+
 def test_results_of_others_are_judged_without_touching_their_folder(run, data):
     shutil.copytree(data / "data" / "Annotations" / "480p", data / "theirs")
     done = run("evaluate davis --data data --results theirs --report mine --score-only")
@@ -107,6 +118,16 @@ def test_attributes_have_a_table(run, data):
         ("davis --data data --results out --model nowhere", "no model or file 'nowhere'"),
         ("davis --data data --results out --analysis density --device cuda:99", "cuda"),
         ("davis --data data --results out --method copy --report movie.tif", "movie.tif is a file"),
+        ("davis --data data --results out --method copy --report movie.tif/x", "movie.tif is a file"),
+        ("davis --data data --results movie.tif/x --method copy", "movie.tif is a file"),
+        ("davis --data data --results movie.tif/x --method copy --analysis density", "movie.tif is a file"),
+        ("davis --data data --results out --analysis density --score-only", "--score-only is about results"),
+        ("davis --data data --results out --analysis ablation --report o", "files go to --results/ablation"),
+        ("davis --data data --results out --analysis density --attributes a.yml", "--attributes is about"),
+        ("davis --data data --results out --analysis ablation --method copy", "An ablation is of masktrack"),
+        ("davis --data data --results out --analysis ablation --rows boxes", "give --train-data"),
+        ("davis --data data --results out --analysis density --method box-oracle", "makes no use of annot"),
+        ("davis --data data --results out --analysis interaction --method box-oracle", "makes no use of an"),
         ("ctc --data data --results out --analysis density", "needs true outlines"),
         ("kitti --data data --results out", "choose from"),
     ],
@@ -135,6 +156,28 @@ def test_a_failure_on_the_way_keeps_what_is_finished(run, data, monkeypatch):
     assert [path.name for path in (data / "out").iterdir()] == ["bear"]
     monkeypatch.setitem(methods.METHODS, "copy", copy)
     assert run("evaluate davis --data data --results out --method copy").code == 0
+
+
+def test_scores_that_cannot_be_written_are_shown_and_said_to_be_had_again(run, data, monkeypatch):
+    def refused(path, content):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "write_json", refused)
+        done = run("evaluate davis --data data --results out --method copy")
+    assert done.code == 1
+    assert " mean of 2 sequences |" in done.out
+    assert "written to out (Permission denied); the masks are kept in out: give" in done.err
+    again = run("evaluate davis --data data --results out --method copy --report other")
+    assert (again.code, again.out.splitlines()[:-1]) == (0, done.out.splitlines())
+
+
+def test_a_broken_data_set_is_refused_before_an_analysis_makes_anything(run, data):
+    (data / "data" / "Annotations" / "480p" / "bus" / "00002.png").unlink()
+    done = run("evaluate davis --data data --results out --method copy --analysis interaction")
+    assert done.code == 2
+    assert "has masks for 4 of 5 frame(s)" in done.err
+    assert not (data / "out").exists()
 
 
 def test_ctrl_c_ends_between_two_frames_and_the_next_run_goes_on(run, data, monkeypatch, listening):

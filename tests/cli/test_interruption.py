@@ -125,8 +125,8 @@ def test_a_frame_that_is_being_written_is_finished(run, place, weights, monkeypa
 def test_while_fine_tuning_nothing_is_written_yet(run, place, snapshot, weights, monkeypatch):
     finetune = napari_masktrack.tracker.finetune
 
-    def interrupted(*arguments):
-        for step in finetune(*arguments):
+    def interrupted(*arguments, **options):
+        for step in finetune(*arguments, **options):
             signal.raise_signal(signal.SIGINT)
             yield step
 

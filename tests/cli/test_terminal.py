@@ -10,6 +10,7 @@ import pytest
 
 from napari_masktrack.cli import terminal as module
 from napari_masktrack.cli.terminal import Interrupted, Terminal, one_line
+from napari_masktrack.errors import MaskTrackWarning
 
 pytestmark = pytest.mark.usefixtures("listening")
 
@@ -85,6 +86,13 @@ def test_warnings_of_libraries_are_shown_only_for_debugging(debug, seen):
         with Terminal(debug=debug):
             warnings.warn("old", DeprecationWarning, stacklevel=1)
     assert len(caught) == seen
+
+
+def test_our_own_warning_is_one_line_and_said_once(capsys):
+    with Terminal():
+        for _ in range(3):
+            warnings.warn("An object is\ntoo large.", MaskTrackWarning, stacklevel=1)
+    assert capsys.readouterr().err == "masktrack: An object is too large.\n"
 
 
 def test_a_text_that_the_terminal_cannot_show_does_not_break_it(monkeypatch):

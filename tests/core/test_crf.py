@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from napari_masktrack.core import lattice
 from napari_masktrack.core.crf import CrfConfig, mean_field, sharpen
 from napari_masktrack.core.crf_search import SEARCHED, Example, search, similarity
 from napari_masktrack.core.lattice import Lattice
 from napari_masktrack.core.metrics import region_similarity
-from napari_masktrack.errors import ConfigError, InputError
+from napari_masktrack.errors import ConfigError, InputError, MaskTrackWarning
 
 MEAN_ERROR = 0.01
 """Tolerance against brute force on a tiny window: mean difference of the probabilities."""
@@ -218,6 +219,23 @@ def test_what_the_user_painted_and_what_is_certain_stays():
         patch = sharpen(images, [patches[0], given, patches[2]], 1)
         assert np.array_equal(patch[0], values)
         assert patch[1] == given[1]
+
+
+def test_an_object_too_large_for_the_lattice_stays_as_it_is_with_a_warning(monkeypatch):
+    images, patches = scene()
+    monkeypatch.setattr(lattice, "_MOST_KEYS", 10.0)
+    with pytest.warns(MaskTrackWarning, match="too large for the CRF; its masks stay"):
+        values, box = sharpen(images, patches, 1)
+    assert box == patches[1][1]
+    assert np.array_equal(values, patches[1][0])
+
+
+def test_a_search_goes_on_where_a_setting_makes_an_object_too_large(monkeypatch):
+    monkeypatch.setattr(lattice, "_MOST_KEYS", 3e9)
+    with pytest.warns(MaskTrackWarning):
+        steps = list(search([Example(*scene(), 1, disc())], rounds=((0.1, 4.0),)))
+    assert len(steps) == steps[0].steps
+    assert steps[-1].similarity > 0.9
 
 
 def test_the_search_is_never_worse_than_its_start_and_finds_a_better_setting():

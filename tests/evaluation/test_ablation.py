@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+from napari_masktrack import tracker
 from napari_masktrack.config import AblationConfig, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.deformation import as_box
 from napari_masktrack.core.metrics import region_similarity
+from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.streams import MotionMovie, TwoStreams
 from napari_masktrack.errors import ConfigError
 from napari_masktrack.evaluation import ablation
 from napari_masktrack.evaluation.ablation import Shown
 from napari_masktrack.evaluation.ablation_rows import FULL, ROWS, choose_rows
-from napari_masktrack.evaluation.ablation_training import FEWER, fewer
+from napari_masktrack.evaluation.ablation_training import FEWER, Trainings, fewer
 from napari_masktrack.evaluation.methods import Settings
 from napari_masktrack.evaluation.problems import Problem
 from napari_masktrack.evaluation.tasks import AnalysisTask
-from napari_masktrack.model.checkpoint import load_checkpoint
+from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
 from napari_masktrack.model.registry import NETWORKS
 from napari_masktrack.model.vgg16 import DeepLabVGG16
 from napari_masktrack.training import offline
@@ -267,7 +270,7 @@ def test_without_pictures_only_rows_of_the_network_that_is_there_are_run(task, t
     with pytest.raises(ConfigError, match="The row 'boxes' needs a network of its own; give --train-data"):
         run(replace(task, options=AblationConfig(rows="masktrack,boxes")))
     with pytest.raises(ConfigError, match="The row 'video' needs a network of its own; give --video-data"):
-        run(replace(task, options=options(task, "video")))
+        run(replace(task, settings=replace(settings, model=None), options=options(task, "video")))
 
 
 def test_frames_of_videos_can_be_trained_on(task, tmp_path, make):
@@ -280,4 +283,81 @@ def test_frames_of_videos_can_be_trained_on(task, tmp_path, make):
 
 def test_only_the_tracker_has_ingredients(task):
     with pytest.raises(ConfigError, match="An ablation is of masktrack, not of 'copy'"):
-        run(replace(task, settings=replace(task.settings, method="copy")))
+        ablation.analyse(replace(task, settings=replace(task.settings, method="copy")))
+
+
+def test_a_model_beside_pictures_to_train_on_is_refused(task):
+    settings = replace(task.settings, model="default")
+    with pytest.raises(ConfigError, match="each row has a network trained for it; leave --model out"):
+        ablation.analyse(replace(task, settings=settings, options=options(task, "masktrack")))
+
+
+@pytest.fixture
+def begun(task):
+    """A recipe that begins with a whole network."""
+    data = task.folder.parent
+    save_checkpoint(data / "train" / "start.safetensors", build_network({"network": "vgg16"}))
+    (data / "recipe.toml").write_text('start = "start.safetensors"\n' + RECIPE)
+    return data / "train" / "start.safetensors"
+
+
+def test_without_a_pretrained_trunk_there_is_no_row_without_offline_training(task, begun):
+    with pytest.raises(ConfigError, match="'no-offline' needs a network of its own; give a recipe with 'pre"):
+        ablation.analyse(replace(task, options=options(task, "masktrack,no-offline")))
+    assert not list(task.folder.iterdir())
+    trainings = Trainings.of(options(task, "all"), task.folder, "cpu")
+    lines = ablation.exhibit(task, ROWS, {FULL: [{"J mean": 0.5}]}, trainings).lines
+    assert (
+        "Left out: no-offline needs a recipe with 'pretrained', the weights of the trunk alone" in lines[-1]
+    )
+    assert "; video needs --video-data" in lines[-1]
+
+
+def test_another_beginning_other_data_and_other_reading_of_them_make_another_network(task, begun):
+    def path():
+        return Trainings.of(options(task, FULL), task.folder, "cpu").path(ROWS[FULL])
+
+    known = [path()]
+    assert path() == known[0]
+    save_checkpoint(begun, build_network({"network": "vgg16"}), {"steps": "7"})
+    known.append(path())
+    (task.folder.parent / "recipe.toml").write_text(
+        'start = "start.safetensors"\n' + RECIPE + "instances = true\n"
+    )
+    known.append(path())
+    mask = next((task.folder.parent / "train" / "masks").iterdir())
+    mask.write_bytes(mask.read_bytes() + b"0")
+    known.append(path())
+    assert len(set(known)) == 4
+
+
+@pytest.mark.parametrize("name", ["no-dilation", "boxes"])
+def test_the_flow_the_search_and_the_second_network_are_had_in_rows_with_other_guidance(
+    name, task, monkeypatch
+):
+    torch.manual_seed(0)
+    save_checkpoint(task.folder / "tiny.safetensors", build_network({"network": "vgg16"}))
+    seen, tuned, searched = [], [], []
+
+    class Spy(TwoStreams):
+        def __call__(self, images, guidance):
+            seen.append((images.shape[-1], guidance, self.motion is not None))
+            return super().__call__(images, guidance)
+
+    def finetuned(network, movie, annotations, config, *, samples):
+        tuned.append((type(movie), samples))
+        return iter(())
+
+    monkeypatch.setattr(tracker, "TwoStreams", Spy)
+    monkeypatch.setattr(tracker, "finetune", finetuned)
+    monkeypatch.setattr(tracker.Tracker, "fit_crf", lambda *_: searched.append(True) or iter(()))
+    settings = replace(
+        task.settings, model=str(task.folder / "tiny.safetensors"), finetune_flow=True, crf_search=True,
+        propagation=replace(task.settings.propagation, flow=True, crf=True),
+    )  # fmt: skip
+    assert len(list(ablation.ablated(task.problems[0].open(), settings, ROWS[name]))) == 4
+    assert tuned == [(kind, replace(SAMPLES, **ROWS[name].samples)) for kind in (Movie, MotionMovie)]
+    assert [(planes, second) for planes, _, second in seen] == [(4, True)] * 3
+    assert searched == [True]
+    if name == "boxes":
+        assert all(np.array_equal(mask, as_box(mask)) for _, guidance, _ in seen for mask in guidance)

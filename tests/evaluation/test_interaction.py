@@ -17,6 +17,7 @@ from napari_masktrack.evaluation.scores import judge
 from napari_masktrack.evaluation.strategies import STRATEGIES, Round
 from napari_masktrack.evaluation.tasks import AnalysisTask
 from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
+from napari_masktrack.tracker import Tracker
 
 FRAMES = 9
 
@@ -190,8 +191,9 @@ def test_fine_tuning_goes_on_from_the_weights_of_the_round_before(learning, monk
     real_keep, real_load = interaction.Correction.keep, interaction.Correction._load
 
     def keep(self):
-        real_keep(self)
+        found = real_keep(self)
         kept.append(load_checkpoint(self.weights).notes["finetuning_steps"])
+        return found
 
     def load(self):
         starts.append(self.weights.is_file())
@@ -209,3 +211,29 @@ def test_fine_tuning_goes_on_from_the_weights_of_the_round_before(learning, monk
     assert starts == [False, True]
     assert [len(each["annotated"]) for each in rounds(learning, "equal")] == [1, 2]
     assert not list(learning.folder.rglob("*.safetensors"))
+
+
+def test_the_crf_and_the_network_of_the_flow_go_on_after_an_interruption(learning, monkeypatch):
+    crfs, motions = [], []
+
+    def fit_crf(self, *_):
+        crfs.append(self.crf.appearance)
+        motions.append(list(self.motion.parameters())[-1].detach().clone())
+        self.crf = replace(self.crf, appearance=self.crf.appearance + 1)
+        return iter(())
+
+    monkeypatch.setattr(Tracker, "fit_crf", fit_crf)
+    propagation = replace(learning.settings.propagation, flow=True, crf=True)
+    settings = replace(learning.settings, propagation=propagation, crf_search=True, finetune_flow=True)
+    task = replace(learning, settings=settings)
+    run(replace(task, folder=task.folder / "whole"))
+    steps = interaction.analyse(replace(task, folder=task.folder / "cut"))
+    while not list(task.folder.rglob("cut/**/square.json")):
+        next(steps)
+    steps.close()
+    assert len(list(task.folder.rglob("*.safetensors"))) == 2
+    run(replace(task, folder=task.folder / "cut"))
+    assert crfs == [5, 6, 5, 6]
+    assert torch.equal(motions[1], motions[3])
+    assert not torch.equal(motions[0], motions[1])
+    assert not list(task.folder.rglob("*.safetensors"))

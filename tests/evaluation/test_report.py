@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from napari_masktrack.config import EvaluationConfig
-from napari_masktrack.errors import InputError, OutputError
+from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation import plot, report
 from napari_masktrack.evaluation.attributes import check_attributes, read_attributes
 from napari_masktrack.evaluation.problems import Problem
@@ -120,6 +120,20 @@ def test_scores_of_an_earlier_run_are_replaced_but_files_of_others_are_not(tmp_p
     with pytest.raises(OutputError, match=r"scores\.csv is not from this command"):
         check_place(tmp_path)
     check_place(tmp_path / "new")
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="file is a file, but a folder is needed"):
+        check_place(tmp_path / "file" / "in" / "it")
+
+
+def test_scores_that_cannot_be_written_in_the_end_are_said_to_be_kept_as_masks(tmp_path):
+    (tmp_path / "out" / "scores.csv").mkdir(parents=True)
+    with pytest.raises(
+        WorkError, match=r"out \(Is a directory\); the masks are kept in .*mine: give the same"
+    ):
+        write_report(summary(tmp_path, *BOTH), tmp_path / "out")
 
 
 def test_without_matplotlib_only_the_plot_is_missing(tmp_path, monkeypatch):

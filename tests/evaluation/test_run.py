@@ -16,7 +16,7 @@ from napari_masktrack.evaluation.methods import Settings, as_boxes
 from napari_masktrack.evaluation.protocols import find_problems
 from napari_masktrack.evaluation.results import filling
 from napari_masktrack.evaluation.run import Evaluation, evaluate, prepare
-from napari_masktrack.io.session_files import read_json, read_labels
+from napari_masktrack.io.session_files import read_json, read_labels, write_json
 from napari_masktrack.model.checkpoint import load_checkpoint, save_checkpoint
 
 COPY = Settings(method="copy")
@@ -259,3 +259,27 @@ def test_a_long_sequence_with_large_ids_survives_the_way_over_the_disk(tmp_path,
     assert len(judged.score.objects[0].frames) == 299
     assert judged.score.columns()["J mean"] == 1
     assert read_labels(tmp_path / "results" / "data" / "00299.png").max() == 40_000
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda settings: settings.update(speed=3), "speed: 3, now not known"),
+        (lambda settings: settings.pop("warp"), "warp: not known, now True"),
+    ],
+)
+def test_settings_that_came_or_went_between_versions_are_named(evaluation, weights, change, said):
+    settings = Settings(
+        model=str(weights), device="cpu", finetune=None, propagation=PropagationConfig(crop_size=64)
+    )
+    run(replace(evaluation, problems=evaluation.problems[:1], settings=settings))
+    record = read_json(evaluation.results / "bear" / "run.json")
+    change(record["propagation"])
+    write_json(evaluation.results / "bear" / "run.json", record)
+    assert f"bear was made with other settings ({said})" in refusal(evaluation, settings)
+
+
+def test_a_place_for_results_that_cannot_be_written_is_refused_before_any_work(evaluation):
+    evaluation.results.write_text("a file")
+    with pytest.raises(OutputError, match="results is a file, but a folder is needed"):
+        prepare(replace(evaluation, results=evaluation.results / "further" / "in"))

@@ -62,6 +62,9 @@ ANALYSES: dict[str, tuple[str, type[Checked]]] = {
 }
 """What `--analysis` may name: a module of `evaluation` with the function `analyse`, and its settings."""
 
+RESULTS_ONLY = ("score_only", "attributes", "report")
+"""Options that mean nothing to an analysis."""
+
 
 def add_arguments(parser: Parser) -> None:
     """Add the options of the command."""
@@ -134,7 +137,7 @@ def _evaluate(evaluation: "Evaluation", options: Namespace, terminal: Terminal) 
     from napari_masktrack.evaluation.attributes import check_attributes
     from napari_masktrack.evaluation.plot import MISSING, can_plot
     from napari_masktrack.evaluation.report import check_place, write_report
-    from napari_masktrack.evaluation.run import prepare
+    from napari_masktrack.evaluation.run import made_otherwise, prepare
     from napari_masktrack.evaluation.summary import summarise
 
     place = options.report or evaluation.results
@@ -142,11 +145,13 @@ def _evaluate(evaluation: "Evaluation", options: Namespace, terminal: Terminal) 
     if options.attributes is not None:
         check_attributes(options.attributes, [each.title for each in evaluation.problems])
     missing = prepare(evaluation)
+    if not missing and (otherwise := made_otherwise(evaluation)):
+        terminal.complain(f"{otherwise}; it is judged as it is, and nothing is computed.")
     terminal.check()
     summary = summarise(evaluation, _judge(evaluation, missing, terminal), options.attributes)
+    _show(summary, terminal)
     with terminal.finishing():
         written = write_report(summary, place)
-    _show(summary, terminal)
     if not can_plot():
         terminal.complain(MISSING)
     terminal.say(f"Written: {', '.join(map(str, written))}.")
@@ -176,10 +181,14 @@ def _analyse(
 ) -> None:
     from napari_masktrack.evaluation.methods import check_network
     from napari_masktrack.evaluation.tasks import AnalysisTask
+    from napari_masktrack.io.targets import check_folder
 
     settings = _settings(options)
-    check_network(settings)
     folder = options.results / options.analysis
+    check_folder(folder)
+    for problem in problems:
+        problem.open()
+    check_network(settings)
     task = AnalysisTask(
         protocol=options.protocol, problems=problems, settings=settings, folder=folder,
         jobs=options.jobs, options=config,
@@ -253,6 +262,12 @@ def _analysis_settings(options: Namespace) -> Checked | None:
             )
     if options.analysis is None:
         return None
+    for name in RESULTS_ONLY:
+        if getattr(options, name):
+            raise ConfigError(
+                f"{option_name(name)} is about results, not about --analysis, whose files go to "
+                f"--results/{options.analysis}; leave it out."
+            )
     if options.protocol == "ctc":
         raise ConfigError(
             "--analysis needs true outlines of all objects, not markers; choose another protocol."

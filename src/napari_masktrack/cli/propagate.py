@@ -135,6 +135,10 @@ def prepare(
         sink = open_sink(movie, annotations, frames)
     _check_new(options.confidence, ".csv", "--confidence")
     _check_new(options.save_weights, ".safetensors", "--save-weights")
+    if options.save_weights is not None and options.finetune_flow:
+        from napari_masktrack.tracker import motion_path
+
+        _check_new(motion_path(options.save_weights), ".safetensors", "--save-weights")
     return Job(
         movie, annotations, frames, config, finetune, sink,
         weights=options.save_weights, finetune_flow=options.finetune_flow, crf_search=options.crf_search,
@@ -192,7 +196,8 @@ def _add_files(parser: Parser) -> None:
     )
     files.add_argument(
         "--save-weights", metavar="FILE", type=Path,
-        help="new .safetensors file for the fine-tuned network, to be used as --model",
+        help="new .safetensors file for the fine-tuned network, to be used as --model; with --finetune-flow "
+        "FILE.motion.safetensors lies beside it",
     )  # fmt: skip
     files.add_argument(
         "--axes",

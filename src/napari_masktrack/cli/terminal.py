@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Self, TextIO
 
 from napari_masktrack.cli.progress import Progress, open_progress
+from napari_masktrack.errors import MaskTrackWarning
 from napari_masktrack.io.refusal import shown
 
 REASONS = {signal.SIGINT: "Stopped by Ctrl-C", signal.SIGTERM: "Stopped by a request to terminate"}
@@ -50,7 +51,7 @@ class Terminal:
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        """Take over SIGINT and SIGTERM, and silence warnings of libraries."""
+        """Take over SIGINT and SIGTERM; silence warnings of libraries, and give ours as one line, once."""
         if threading.current_thread() is threading.main_thread():
             for number in REASONS:
                 before = signal.getsignal(number)
@@ -60,6 +61,8 @@ class Terminal:
         if not self.debug:
             self._undo.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
+            warnings.simplefilter("once", MaskTrackWarning)
+            warnings.showwarning = self._warn
             self._undo.callback(logging.disable, logging.root.manager.disable)
             logging.disable(logging.CRITICAL)
         return self
@@ -103,6 +106,9 @@ class Terminal:
     def interruption(self) -> Interrupted | None:
         """Return the signal that has come, if one has."""
         return None if self._received is None else Interrupted(self._received)
+
+    def _warn(self, message: Warning | str, *_: object, **__: object) -> None:
+        self.complain(one_line(f"masktrack: {message}"))
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()

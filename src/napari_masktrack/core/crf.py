@@ -6,6 +6,7 @@ Krähenbühl and Koltun, NIPS 2011, with each kernel normalised symmetrically an
 itself kept, as in their published code.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,8 +18,8 @@ from napari_masktrack.config import Checked
 from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.deformation import dilate
 from napari_masktrack.core.instances import BoolImage, BoundingBox, Image, Probability, bounding_box
-from napari_masktrack.core.lattice import Lattice
-from napari_masktrack.errors import InputError
+from napari_masktrack.core.lattice import Lattice, TooFarApartError
+from napari_masktrack.errors import InputError, MaskTrackWarning
 
 Floats = NDArray[np.float32]
 Patch = tuple[Probability, BoundingBox]
@@ -30,6 +31,8 @@ DOUBTFUL = (0.05, 0.95)
 """Pixels between these probabilities, and the mask's outline, are in doubt."""
 REACH = 2.0
 """What lies farther from the doubtful pixels than this, in units of `distance`, keeps its probability."""
+
+UNSHARPENED = "An object is too large for the CRF; its masks stay as the network gave them."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +191,12 @@ def sharpen(
     Returns
     -------
     patch
-        On the same box. The given one where nothing is in doubt, or a user painted it (above 1).
+        On the same box. The given one where nothing is in doubt, or a user painted it (above 1); and,
+        with a warning, where the object is too large for such small standard deviations.
+
+    Warns
+    -----
+    MaskTrackWarning
     """
     config = config or CrfConfig()
     values, box = patches[middle]
@@ -203,7 +211,11 @@ def sharpen(
     bounds = (*corner, box[0] + around[2], box[1] + around[3])
     frames = np.stack([image[bounds[0] : bounds[2], bounds[1] : bounds[3], :3] for image in images])
     given = np.stack([_part(patch, bounds) for patch in patches])
-    inferred = _within_budget(frames, given, band[here], config)[middle]
+    try:
+        inferred = _within_budget(frames, given, band[here], config)[middle]
+    except TooFarApartError:
+        warnings.warn(UNSHARPENED, MaskTrackWarning, stacklevel=1)
+        return values, box
     sharpened = values.astype(np.float32)
     sharpened[here][band[here]] = inferred[band[here]]
     return sharpened, box

@@ -18,6 +18,10 @@ Keys = NDArray[np.int64]
 _MOST_KEYS = 2.0**62
 
 
+class TooFarApartError(InputError):
+    """Points lie too many standard deviations apart for one lattice."""
+
+
 class Lattice:
     """The lattice of one set of points; filters any values on them.
 
@@ -31,7 +35,7 @@ class Lattice:
 
     Raises
     ------
-    InputError
+    TooFarApartError
         The points lie too many standard deviations apart.
     """
 
@@ -122,7 +126,7 @@ def _strides(corner: NDArray[np.int64]) -> Keys:
     # The vertices of a simplex, and their neighbours, lie up to two periods away.
     lengths = (np.ptp(corner[:-1], axis=1) if corner.size else np.zeros(sides - 1)) + 4 * sides + 1
     if np.prod(lengths, dtype=np.float64) > _MOST_KEYS:
-        raise InputError("The points lie too many standard deviations apart; give larger ones.")
+        raise TooFarApartError("The points lie too many standard deviations apart; give larger ones.")
     return np.cumprod(np.concatenate([[1], lengths[:-1]])).astype(np.int64)
 
 

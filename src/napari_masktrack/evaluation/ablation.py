@@ -6,6 +6,8 @@ comparison is fair, the full system is trained as briefly, whenever there are im
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +18,10 @@ from napari_masktrack.errors import ConfigError
 from napari_masktrack.evaluation.ablation_rows import FULL, ROWS, SHOWN, Row, choose_rows
 from napari_masktrack.evaluation.ablation_training import Trainings
 from napari_masktrack.evaluation.exhibits import Exhibit, tuning_in_words
-from napari_masktrack.evaluation.findings import Finding, Findings, made_with, work_off
+from napari_masktrack.evaluation.findings import Finding, Findings, Item, made_with, work_off
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import NOTHING, decimals, table
-from napari_masktrack.evaluation.methods import Answer, Events, Settings, tracked
+from napari_masktrack.evaluation.methods import Events, Settings, tracked
 from napari_masktrack.evaluation.problems import OpenProblem, Problem
 from napari_masktrack.evaluation.recorded import record
 from napari_masktrack.evaluation.scores import judge
@@ -27,7 +29,6 @@ from napari_masktrack.evaluation.tasks import AnalysisTask
 
 if TYPE_CHECKING:
     from napari_masktrack.propagation import Segmenter
-    from napari_masktrack.tracker import Tracker
 
 _DIGITS = 5
 _TRAINING = 0.5
@@ -35,23 +36,16 @@ _TRAINING = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """One row on one problem.
+class Cell(Item):
+    """One row on one problem; the model of its settings is that of the row.
 
     Attributes
     ----------
     name : str
         A key of `ROWS`.
-    problem : Problem
-    settings : Settings
-        With the weights of the row as model.
-    findings : Findings
     """
 
     name: str
-    problem: Problem
-    settings: Settings
-    findings: Findings
 
     @property
     def row(self) -> Row:
@@ -89,44 +83,45 @@ class Shown:
 def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
     """Train, run and compare; see `tasks.Analysis`.
 
-    Yields
-    ------
-    Progress
-
-    Returns
-    -------
-    list of str
-        The table in Markdown; it also lies in the task's folder as ``ablation.md``, ``.csv`` and
-        ``.json``, and the networks in ``weights``.
+    The table in Markdown also lies in the task's folder as ``ablation.md``, ``.csv`` and ``.json``, and
+    the networks in ``weights``.
 
     Raises
     ------
     InputError
-        There is no such row, or nothing to train a row's network on.
+        There is no such row, or a row's network cannot be made; before any work.
     """
-    options = task.options if isinstance(task.options, AblationConfig) else AblationConfig()
+    options = task.chosen(AblationConfig)
     if task.settings.method != "masktrack":
         raise ConfigError(
             f"An ablation is of masktrack, not of {task.settings.method!r}; leave --method out."
         )
+    if options.train_data and task.settings.model is not None:
+        raise ConfigError("With --train-data each row has a network trained for it; leave --model out.")
     trainings = Trainings.of(options, task.folder / "weights", task.settings.device)
     rows = choose_rows(options.rows)
-    possible = {name: row for name, row in rows.items() if trainings.can(row)}
     if options.rows != "all":
         trainings.refuse_impossible(rows)
-    missing = trainings.missing(possible.values())
+    possible = {name: row for name, row in rows.items() if not trainings.lacks(row)}
+    return _analysed(task, trainings, rows, trainings.missing(possible.values()))
+
+
+def _analysed(
+    task: AnalysisTask, trainings: Trainings, rows: Mapping[str, Row], missing: Mapping[Path, Row]
+) -> Generator[Progress, None, list[str]]:
     for share, text in trainings.make(missing):
         yield Progress(_TRAINING * share, text)
-    items = [_item(task, trainings, name, problem) for name in possible for problem in task.problems]
-    waiting = [item for item in items if item.findings.get(*item.key) is None]
+    possible = [name for name, row in rows.items() if not trainings.lacks(row)]
+    items = [_cell(task, trainings, name, problem) for name in possible for problem in task.problems]
+    waiting = [item for item in items if item.found() is None]
     done = _TRAINING if missing else 0.0
     for progress in work_off(measure, waiting, jobs=task.jobs):
         yield replace(progress, share=done + (1 - done) * progress.share)
-    found = {name: [i.findings.get(*i.key) for i in items if i.name == name] for name in possible}
+    found = {name: [item.found() for item in items if item.name == name] for name in possible}
     return exhibit(task, rows, found, trainings).write(task.folder, "ablation")
 
 
-def _item(task: AnalysisTask, trainings: Trainings, name: str, problem: Problem) -> Item:
+def _cell(task: AnalysisTask, trainings: Trainings, name: str, problem: Problem) -> Cell:
     row, settings = ROWS[name], task.settings
     weights = trainings.path(row)
     settings = replace(
@@ -137,15 +132,15 @@ def _item(task: AnalysisTask, trainings: Trainings, name: str, problem: Problem)
         propagation=replace(settings.propagation, **row.propagation),
     )
     known = {**made_with(settings, problem), "samples": {**row.samples}, "shown": row.shown}
-    return Item(name=name, problem=problem, settings=settings, findings=Findings(task.folder, known))
+    return Cell(name=name, problem=problem, settings=settings, findings=Findings(task.folder, known))
 
 
-def measure(item: Item) -> Generator[float, None, None]:
+def measure(item: Cell) -> Generator[float, None, None]:
     """Fine-tune, carry, judge, and keep the finding; yields the share that is done."""
     opened = item.problem.open()
     recorded = yield from record(ablated(opened, item.settings, item.row), len(opened.frames))
     columns = judge(opened, recorded.pairs()).columns()
-    item.findings.put({name: round(value, _DIGITS) for name, value in columns.items()}, *item.key)
+    item.keep({name: round(value, _DIGITS) for name, value in columns.items()})
 
 
 def ablated(opened: OpenProblem, settings: Settings, row: Row) -> Events:
@@ -154,24 +149,9 @@ def ablated(opened: OpenProblem, settings: Settings, row: Row) -> Events:
     from napari_masktrack.tracker import Tracker
 
     tracker = Tracker(settings.model or DEFAULT_MODEL, device=settings.device)
-    if not row.samples and row.shown == "mask":
-        return tracked(tracker, opened, opened.annotations, settings)
-    return _with_other_guidance(tracker, opened, settings, row)
-
-
-def _with_other_guidance(tracker: "Tracker", opened: OpenProblem, settings: Settings, row: Row) -> Events:
-    from napari_masktrack.model.segmenter import NetworkSegmenter
-    from napari_masktrack.propagation import propagate
-    from napari_masktrack.tracker import guarded
-    from napari_masktrack.training.online import SAMPLES, finetune
-
-    movie, given, carrying = opened.movie, opened.annotations, settings.propagation
-    if settings.finetune is not None:
-        samples = replace(SAMPLES, **row.samples)
-        yield from guarded(finetune(tracker.network, movie, given, settings.finetune, samples=samples))
-    segment = Shown(NetworkSegmenter(tracker.network, flip=carrying.flip), row.shown)
-    for result in guarded(propagate(movie, given, segment, carrying, frames=opened.frames)):
-        yield Answer(result.frame, result.labels, result.confidence, result.source)
+    tracker.samples = replace(tracker.samples, **row.samples)
+    tracker.around = partial(Shown, shown=row.shown)
+    return tracked(tracker, opened, opened.annotations, settings)
 
 
 def exhibit(
@@ -205,11 +185,18 @@ def exhibit(
     ]  # fmt: skip
     note = (
         f"Mean J in per cent, {len(task.problems)} sequence(s) of {task.protocol}, "
-        f"{tuning_in_words(task.settings)}. {trainings.in_words()} "
+        f"{tuning_in_words(task.settings)}. {trainings.in_words()} {_left_out(rows, trainings)}"
         "The paper's numbers: DAVIS, 50 sequences, 20,000 steps on 11,282 images."
     )
     content = {"protocol": task.protocol, "training": trainings.described(), "sequences": {**found}}
     return Exhibit(rows=lines, lines=[*table(header, cells), "", note], content=content)
+
+
+def _left_out(rows: Mapping[str, Row], trainings: Trainings) -> str:
+    """Say which rows are missing, and what they would need."""
+    lacking = {name: lacks for name, row in rows.items() if (lacks := trainings.lacks(row))}
+    parts = [f"{name} needs {lacks}" for name, lacks in lacking.items()]
+    return f"Left out: {'; '.join(parts)}. " if parts and trainings.recipe is not None else ""
 
 
 def _signed(value: float | None) -> str:

@@ -12,6 +12,7 @@ from napari_masktrack.config import AblationConfig
 from napari_masktrack.errors import ConfigError
 from napari_masktrack.evaluation.ablation_rows import Row
 from napari_masktrack.evaluation.files import list_folders
+from napari_masktrack.evaluation.findings import weights_hash
 
 if TYPE_CHECKING:
     from napari_masktrack.training.datasets import Dataset
@@ -60,11 +61,13 @@ class Trainings:
             device,
         )
 
-    def can(self, row: Row) -> bool:
-        """Say whether there is what the row's network is made from."""
+    def lacks(self, row: Row) -> str:
+        """Say what to give so that the row's network can be made; nothing where it can."""
         if self.recipe is None:
-            return not row.retrains
-        return row.training != "video" or bool(self.videos)
+            return "--train-data to train it on" if row.retrains else ""
+        if row.training == "none" and self.recipe.start is not None:
+            return "a recipe with 'pretrained', the weights of the trunk alone, instead of 'start'"
+        return "--video-data to train it on" if row.training == "video" and not self.videos else ""
 
     def refuse_impossible(self, rows: Mapping[str, Row]) -> None:
         """Refuse rows whose networks cannot be made.
@@ -72,23 +75,30 @@ class Trainings:
         Raises
         ------
         ConfigError
-            There is nothing to train one on.
+            There is nothing to train one on, or no pretrained trunk where no more is wanted.
         """
         for name, row in rows.items():
-            if not self.can(row):
-                option = "--train-data" if self.recipe is None else "--video-data"
-                raise ConfigError(
-                    f"The row {name!r} needs a network of its own; give {option} to train it on."
-                )
+            if lacking := self.lacks(row):
+                raise ConfigError(f"The row {name!r} needs a network of its own; give {lacking}.")
 
     def path(self, row: Row) -> Path | None:
-        """Return where the row's network is, or will be; None for the one that is there already."""
+        """Return where the row's network is, or will be; None for the one that is there already.
+
+        The file's name stands for all that the network is made from, so that other data, settings or
+        weights to begin with make another network.
+
+        Raises
+        ------
+        CheckpointError
+            The weights to begin with are not there.
+        """
         if self.recipe is None:
             return None
         recipe = self._recipe_of(row)
-        known = f"{recipe.config} {recipe.samples} {self._names(recipe)} {recipe.pretrained} {recipe.start}"
-        digest = hashlib.sha256(f"{row.training} {known}".encode()).hexdigest()[:12]
-        return self.folder / f"{digest}.safetensors"
+        begin = [weights_hash(str(each)) for each in (recipe.pretrained, recipe.start) if each is not None]
+        data = [_identity(dataset) for dataset in recipe.datasets]
+        known = f"{row.training} {recipe.config} {recipe.samples} {data} {begin}"
+        return self.folder / f"{hashlib.sha256(known.encode()).hexdigest()[:12]}.safetensors"
 
     def missing(self, rows: Iterable[Row]) -> dict[Path, Row]:
         """List the networks that are still to be made, each with a row that needs it."""
@@ -152,12 +162,12 @@ class Trainings:
 
         save_checkpoint(path, new_network(self._recipe_of(row)), {"steps": "0"}, half=True)
 
-    @staticmethod
-    def _names(recipe: "Recipe") -> list[Any]:
-        return [
-            (len(each.pairs), each.pairs[0][0].name, each.pairs[-1][0].name, each.weight, each.jump)
-            for each in recipe.datasets
-        ]
+
+def _identity(dataset: "Dataset") -> str:
+    """Tell a data set from others, and from itself before its files were changed."""
+    files = [(path.name, path.stat()) for pair in dataset.pairs for path in pair]
+    known = [(name, found.st_size, found.st_mtime_ns) for name, found in files]
+    return f"{replace(dataset, pairs=())} {hashlib.sha256(str(known).encode()).hexdigest()}"
 
 
 def fewer(dataset: "Dataset", share: float) -> "Dataset":

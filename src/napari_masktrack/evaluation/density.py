@@ -9,7 +9,6 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,11 @@ import numpy as np
 from napari_masktrack.config import DensityConfig, Drawing
 from napari_masktrack.core.metrics import PERCENTS, quantiles
 from napari_masktrack.evaluation.exhibits import Band, Curve, Exhibit, in_words
-from napari_masktrack.evaluation.findings import Finding, Findings, made_with, work_off
+from napari_masktrack.evaluation.findings import Finding, Findings, Item, made_with, work_off
 from napari_masktrack.evaluation.given import annotate, frames_apart, refuse_oracles
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import decimals, table
 from napari_masktrack.evaluation.methods import Settings, carry
-from napari_masktrack.evaluation.problems import Problem
 from napari_masktrack.evaluation.recorded import record
 from napari_masktrack.evaluation.scores import judge
 from napari_masktrack.evaluation.tasks import AnalysisTask
@@ -36,59 +34,44 @@ _DIGITS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """One problem at one density, and where the finding goes.
+class Dose(Item):
+    """One problem at one density.
 
     Attributes
     ----------
-    problem : Problem
     frames : tuple of int
         The annotated ones.
     name : str
         Of the density.
     drawing : {"segments", "boxes"}
-    settings : Settings
-    findings : Findings
     """
 
-    problem: Problem
     frames: tuple[int, ...]
     name: str
     drawing: Drawing
-    settings: Settings
-    findings: Findings
 
     @property
     def key(self) -> tuple[str, ...]:
         """Name the finding."""
         return self.drawing, self.name, self.problem.name
 
-    @property
-    def path(self) -> Path:
-        """Where the finding is, or will be."""
-        return self.findings.path(*self.key)
-
 
 def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
     """Measure the curve; see `tasks.Analysis`.
 
-    Yields
-    ------
-    Progress
-
-    Returns
-    -------
-    list of str
-        The table in Markdown; it also lies in the task's folder as ``density-segments.md`` (or boxes),
-        ``.csv``, ``.json`` and, with matplotlib, ``.png``.
+    The table in Markdown also lies in the task's folder as ``density-segments.md`` (or boxes), ``.csv``,
+    ``.json`` and, with matplotlib, ``.png``.
 
     Raises
     ------
     ConfigError
-        The method makes no use of annotations.
+        The method makes no use of annotations; before any work.
     """
-    options = task.options if isinstance(task.options, DensityConfig) else DensityConfig()
     refuse_oracles(task.settings)
+    return _analysed(task, task.chosen(DensityConfig))
+
+
+def _analysed(task: AnalysisTask, options: DensityConfig) -> Generator[Progress, None, list[str]]:
     densities = [every for every in EVERY if every is None or every >= options.densest]
     copying = replace(task.settings, method="copy")
     ours, copies = (
@@ -111,14 +94,14 @@ def title(every: int | None) -> str:
 
 def plan(
     task: AnalysisTask, densities: Sequence[int | None], settings: Settings, drawing: Drawing
-) -> list[list[Item]]:
+) -> list[list[Dose]]:
     """List for each density the items of all problems; of a short movie several may be the same."""
-    rows: list[list[Item]] = [[] for _ in densities]
+    rows: list[list[Dose]] = [[] for _ in densities]
     for problem in task.problems:
         problem = replace(problem, without_last=True)
         opened, names = problem.open(), dict[tuple[int, ...], str]()
         findings = Findings(task.folder, made_with(settings, problem))
-        item = partial(Item, problem=problem, drawing=drawing, settings=settings, findings=findings)
+        item = partial(Dose, problem=problem, drawing=drawing, settings=settings, findings=findings)
         for row, every in zip(rows, densities, strict=True):
             frames = frames_apart(opened, every)
             name = names.setdefault(frames, "first" if every is None else f"every-{every}")
@@ -126,7 +109,7 @@ def plan(
     return rows
 
 
-def measure(item: Item) -> Generator[float, None, None]:
+def measure(item: Dose) -> Generator[float, None, None]:
     """Annotate, carry, judge, and keep the finding; yields the share that is done."""
     opened, start = item.problem.open(), time.perf_counter()
     annotations = annotate(opened, item.frames, item.drawing)
@@ -143,12 +126,12 @@ def measure(item: Item) -> Generator[float, None, None]:
         "objects": objects,
         "seconds": round(seconds, 2),
     }
-    item.findings.put(finding, *item.key)
+    item.keep(finding)
 
 
-def summarise(items: Sequence[Item]) -> dict[str, float]:
+def summarise(items: Sequence[Dose]) -> dict[str, float]:
     """Return the numbers of one density: means over the sequences, quantiles over all frames."""
-    findings = [item.findings.get(*item.key) for item in items]
+    findings = [item.found() for item in items]
     known = [finding for finding in findings if finding is not None]
     values = [value for finding in known for series in _series(finding) for value in series]
     means = [np.mean([np.mean(series) for series in _series(finding)]) for finding in known]
@@ -161,7 +144,7 @@ def summarise(items: Sequence[Item]) -> dict[str, float]:
 
 
 def exhibit(
-    task: AnalysisTask, rows: Sequence[Mapping[str, Any]], items: Sequence[Sequence[Item]]
+    task: AnalysisTask, rows: Sequence[Mapping[str, Any]], items: Sequence[Sequence[Dose]]
 ) -> Exhibit:
     """Return table and figure."""
     first, known = items[0][0], [item for row in items for item in row]
@@ -185,7 +168,7 @@ def exhibit(
         lines=[*table(header, cells), "", note],
         content={
             "made_with": {"protocol": task.protocol, "annotate": drawing, **first.findings.made_with},
-            "sequences": {f"{each.problem.name} {each.name}": each.findings.get(*each.key) for each in known},
+            "sequences": {f"{each.problem.name} {each.name}": each.found() for each in known},
         },
         curves=curves if first.settings.method != "copy" else curves[1:],
         bands=[

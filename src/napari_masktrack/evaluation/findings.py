@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from napari_masktrack.evaluation.problems import Problem
 from napari_masktrack.evaluation.run import describe
 from napari_masktrack.io.session_files import read_json, write_json
 
-Item = TypeVar("Item")
+AnyItem = TypeVar("AnyItem", bound="Item")
 Finding = dict[str, Any]
 RULES = ("sparse", "single", "void", "without_last", "only_present", "limit")
 """Fields of `Problem` that change what is judged."""
@@ -65,7 +66,45 @@ class Findings:
         write_json(path, finding)
 
 
-def work_off(work: Work[Item, None], items: Sequence[Item], *, jobs: int) -> Generator[Progress, None, None]:
+@dataclass(frozen=True, kw_only=True)
+class Item(ABC):
+    """One thing to find out about one problem; its finding is kept as soon as it is known.
+
+    Attributes
+    ----------
+    problem : Problem
+    settings : Settings
+        How masks are computed.
+    findings : Findings
+        Where its finding goes.
+    """
+
+    problem: Problem
+    settings: Settings
+    findings: Findings
+
+    @property
+    @abstractmethod
+    def key(self) -> tuple[str, ...]:
+        """Name the finding."""
+
+    @property
+    def path(self) -> Path:
+        """Where the finding is, or will be."""
+        return self.findings.path(*self.key)
+
+    def found(self) -> Finding | None:
+        """Read the finding; None if there is none yet."""
+        return self.findings.get(*self.key)
+
+    def keep(self, finding: Finding) -> None:
+        """Keep the finding; an earlier one is replaced."""
+        self.findings.put(finding, *self.key)
+
+
+def work_off(
+    work: Work[AnyItem, None], items: Sequence[AnyItem], *, jobs: int
+) -> Generator[Progress, None, None]:
     """Do the work for each item, which keeps its finding itself; yields how far it is.
 
     Raises

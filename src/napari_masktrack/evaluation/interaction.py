@@ -6,21 +6,22 @@ farthest from all annotated ones, or the truly worst one, which no user can know
 """
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_masktrack.config import InteractionConfig
 from napari_masktrack.core.annotation import Annotations
+from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.evaluation.exhibits import Curve, Exhibit, in_words
-from napari_masktrack.evaluation.findings import Finding, Findings, made_with, work_off
+from napari_masktrack.evaluation.findings import Finding, Findings, Item, made_with, work_off
 from napari_masktrack.evaluation.given import annotate, refuse_oracles
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import decimals, table
-from napari_masktrack.evaluation.methods import NETWORKS, Events, Settings, as_boxes, carry, tracked
-from napari_masktrack.evaluation.problems import OpenProblem, Problem
+from napari_masktrack.evaluation.methods import Events, Settings, as_boxes, carry, tracked
+from napari_masktrack.evaluation.problems import OpenProblem
 from napari_masktrack.evaluation.recorded import Recorded, record
 from napari_masktrack.evaluation.scores import judge
 from napari_masktrack.evaluation.strategies import STRATEGIES, Round
@@ -33,24 +34,18 @@ _DIGITS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """One problem with one strategy.
+class User(Item):
+    """One simulated user: a problem with a strategy.
 
     Attributes
     ----------
-    problem : Problem
     strategy : str
         A key of `STRATEGIES`.
     options : InteractionConfig
-    settings : Settings
-    findings : Findings
     """
 
-    problem: Problem
     strategy: str
     options: InteractionConfig
-    settings: Settings
-    findings: Findings
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -65,7 +60,7 @@ class Item:
     def rounds(self) -> list[Finding]:
         """Read the finished rounds, up to the one that reaches the goal."""
         rounds: list[Finding] = []
-        for each in (self.findings.get(*self.key) or {"rounds": []})["rounds"]:
+        for each in (self.found() or {"rounds": []})["rounds"]:
             if not self.complete(rounds):
                 rounds.append(each)
         return rounds
@@ -79,7 +74,7 @@ class Item:
 
 
 class Correction:
-    """The network of one simulated session; its fine-tuning goes on from round to round.
+    """The network and the CRF of one simulated session; both go on from round to round.
 
     Parameters
     ----------
@@ -88,16 +83,20 @@ class Correction:
         Methods without a network have nothing to go on with.
     weights : Path
         Where the weights of the last round are kept, if there is any fine-tuning.
+    crf : mapping, optional
+        The fields of the CRF's settings as the last round found them.
     """
 
-    def __init__(self, opened: OpenProblem, settings: Settings, weights: Path) -> None:
+    def __init__(
+        self, opened: OpenProblem, settings: Settings, weights: Path, crf: Mapping[str, Any] | None = None
+    ) -> None:
         self.opened, self.settings, self.weights = opened, settings, weights
-        self.learns = settings.method in NETWORKS and settings.finetune is not None
+        self._crf = CrfConfig(**crf or {})
         self._tracker: Tracker | None = None
 
     def answers(self, annotations: Annotations) -> Events:
         """Fine-tune from the weights of the round before, and carry the masks."""
-        if not self.learns:
+        if not self.settings.learns:
             return carry(self.opened, self.settings, annotations)
         if self._tracker is None:
             self._tracker = self._load()
@@ -105,27 +104,38 @@ class Correction:
             annotations = as_boxes(annotations, self.opened.movie.shape)
         return tracked(self._tracker, self.opened, annotations, self.settings)
 
-    def keep(self) -> None:
-        """Keep the weights for a session that goes on later."""
-        # the second network of `finetune_flow` is not among the weights: such a session begins anew
-        if self._tracker is not None and not self.settings.finetune_flow:
-            self.weights.parent.mkdir(parents=True, exist_ok=True)
-            self._tracker.save(self.weights)
+    def keep(self) -> dict[str, Any]:
+        """Keep the weights for a session that goes on later; returns what else its finding has to hold."""
+        if self._tracker is None:
+            return {}
+        self.weights.parent.mkdir(parents=True, exist_ok=True)
+        self._tracker.save(self.weights)
+        return {"crf": asdict(self._tracker.crf)} if self.settings.crf_search else {}
+
+    def forget(self) -> None:
+        """Remove the weights: the session is over."""
+        if self.settings.learns:
+            from napari_masktrack.tracker import motion_path
+
+            for path in (self.weights, motion_path(self.weights)):
+                path.unlink(missing_ok=True)
 
     def _load(self) -> "Tracker":
         from napari_masktrack.model.checkpoint import DEFAULT_MODEL
         from napari_masktrack.tracker import Tracker
 
         start = self.weights if self.weights.is_file() else self.settings.model or DEFAULT_MODEL
-        return Tracker(start, device=self.settings.device)
+        tracker = Tracker(start, device=self.settings.device)
+        tracker.crf = self._crf
+        return tracker
 
 
-def correct(item: Item) -> Generator[float, None, None]:
+def correct(item: User) -> Generator[float, None, None]:
     """Annotate frame after frame, and keep the finding after each round; yields the share that is done."""
     opened, rounds = item.problem.open(), item.rounds()
-    session = Correction(opened, item.settings, item.weights)
-    if session.learns and not item.weights.is_file():
+    if item.settings.learns and not item.weights.is_file():
         rounds = []
+    session = Correction(opened, item.settings, item.weights, rounds[-1].get("crf") if rounds else None)
     while not item.complete(rounds):
         annotated = (*rounds[-1]["annotated"], rounds[-1]["next"]) if rounds else (opened.given,)
         share = record(session.answers(annotate(opened, annotated)), len(opened.frames))
@@ -138,9 +148,9 @@ def correct(item: Item) -> Generator[float, None, None]:
                 "next": STRATEGIES[item.strategy](now),
             }
         )
-        session.keep()
-        item.findings.put({"rounds": rounds, "of": len(opened.frames)}, *item.key)
-    item.weights.unlink(missing_ok=True)
+        rounds[-1] |= session.keep()
+        item.keep({"rounds": rounds, "of": len(opened.frames)})
+    session.forget()
 
 
 def _part(work: Generator[float, None, Recorded], done: int, rounds: int) -> Generator[float, None, Recorded]:
@@ -156,31 +166,27 @@ def _part(work: Generator[float, None, Recorded], done: int, rounds: int) -> Gen
 def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
     """Simulate the users; see `tasks.Analysis`.
 
-    Yields
-    ------
-    Progress
-
-    Returns
-    -------
-    list of str
-        The tables in Markdown; they also lie in the task's folder as ``interaction.md``, ``.csv``,
-        ``.json`` and, with matplotlib, ``.png``.
+    The tables in Markdown also lie in the task's folder as ``interaction.md``, ``.csv``, ``.json`` and,
+    with matplotlib, ``.png``.
 
     Raises
     ------
     ConfigError
-        The method makes no use of annotations.
+        The method makes no use of annotations; before any work.
     """
-    options = task.options if isinstance(task.options, InteractionConfig) else InteractionConfig()
     refuse_oracles(task.settings)
+    return _analysed(task, task.chosen(InteractionConfig))
+
+
+def _analysed(task: AnalysisTask, options: InteractionConfig) -> Generator[Progress, None, list[str]]:
     strategies = tuple(STRATEGIES) if options.strategy == "all" else (options.strategy,)
     items = [
-        Item(
+        User(
             problem=problem,
-            strategy=name,
-            options=options,
             settings=task.settings,
             findings=Findings(task.folder, made_with(task.settings, problem)),
+            strategy=name,
+            options=options,
         )
         for name in strategies
         for problem in task.problems

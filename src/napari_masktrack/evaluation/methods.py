@@ -56,6 +56,11 @@ class Settings:
     crf_search: bool = False
     finetune_flow: bool = False
 
+    @property
+    def learns(self) -> bool:
+        """Whether a network is adapted to the annotated frames."""
+        return self.method in NETWORKS and self.finetune is not None
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -3,23 +3,23 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from napari_masktrack.errors import OutputError
+from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation.markdown import decimals, percent, table
 from napari_masktrack.evaluation.plot import can_plot, draw_scores
 from napari_masktrack.evaluation.protocols import PROTOCOLS
 from napari_masktrack.evaluation.scores import object_columns
 from napari_masktrack.evaluation.summary import SPEED, Columns, Summary
 from napari_masktrack.io.exporters import save_metrics_csv
-from napari_masktrack.io.refusal import shown
+from napari_masktrack.io.refusal import reason, shown
 from napari_masktrack.io.session_files import read_json, write_json
-from napari_masktrack.io.targets import replacing
+from napari_masktrack.io.targets import check_folder, replacing
 
 STEM = "scores"
 _ENDINGS = (".json", ".csv", ".md", ".png")
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a folder in which files of others have the names of ours.
+    """Refuse a folder that cannot be written into, or in which files of others have the names of ours.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ def check_place(folder: Path) -> None:
     Raises
     ------
     OutputError
-        It is a file itself, or one of the files is there, but was not written by an evaluation.
+        It is a file itself, nothing can be written there, or one of the files is there, but was not
+        written by an evaluation.
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{shown(folder)} is a file, but a folder is needed; choose another name.")
+    check_folder(folder)
     files = [path for ending in _ENDINGS if (path := folder / f"{STEM}{ending}").exists()]
     scores = folder / f"{STEM}.json"
     ours = scores.is_file() and "napari_masktrack" in read_json(scores)
@@ -56,8 +56,8 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
 
     Raises
     ------
-    OutputError
-        A file cannot be written.
+    WorkError
+        A file cannot be written; it could when the work began.
     """
     json, csv, markdown, plot = (folder / f"{STEM}{ending}" for ending in _ENDINGS)
     try:
@@ -68,8 +68,13 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
         if not can_plot():
             return [json, csv, markdown]
         draw_scores(plot, summary)
-    except OSError as error:
-        raise OutputError(f"{shown(folder)} cannot be written ({error.strerror}); give --report.") from error
+    except (OSError, InputError, WorkError) as error:
+        why = reason(error.__cause__ if isinstance(error.__cause__, OSError) else error)
+        place = shown(summary.evaluation.results)
+        raise WorkError(
+            f"The scores cannot be written to {shown(folder)} ({why}); the masks are kept in {place}: "
+            "give the same command with another --report to judge them again."
+        ) from error
     return [json, csv, markdown, plot]
 
 

@@ -20,7 +20,9 @@ from napari_masktrack.evaluation.scores import ProblemScore
 from napari_masktrack.io.exporters import open_writer
 from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_files import write_json
+from napari_masktrack.io.targets import check_folder
 
+_UNKNOWN = "not known"
 _JUDGING = 0.05
 """Share of the time of a sequence that judging it is taken for."""
 
@@ -108,6 +110,7 @@ def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
         )
     if missing:
         assert evaluation.settings is not None, "asked above"
+        check_folder(evaluation.results)
         for folder, record in records.items():
             _refuse_mixture(record or {}, evaluation.settings, folder)
         weights = check_network(evaluation.settings)
@@ -238,22 +241,39 @@ def describe(settings: Settings) -> Record:
     return {"napari_masktrack": __version__, **asdict(settings)}
 
 
+def made_otherwise(evaluation: Evaluation) -> str:
+    """Say which result that is there was made with other settings than those that were given, if any was."""
+    settings = evaluation.settings
+    for folder in map(evaluation.folder, evaluation.problems):
+        record = None if settings is None else read_record(folder)
+        if settings and record and (found := _mixture(record, settings, folder)):
+            return found
+    return ""
+
+
 def _refuse_mixture(record: Record, settings: Settings, folder: Path) -> None:
-    """Refuse to continue results that were made with other settings; device and version may differ."""
+    """Refuse to continue results that were made with other settings."""
+    if found := _mixture(record, settings, folder):
+        raise OutputError(f"{found}; give the same, or another --results, or --score-only.")
+
+
+def _mixture(record: Record, settings: Settings, folder: Path) -> str:
+    """Say what differs between settings and those of a result; device and version may."""
     now = describe(settings)
-    for name in now.keys() - {"device", "napari_masktrack"}:
-        if record.get(name) != now[name]:
-            what = _difference(name, record.get(name), now[name])
-            raise OutputError(
-                f"{shown(folder)} was made with other settings ({what}); "
-                "give the same, or another --results, or --score-only."
-            )
+    for name in ("method", *sorted(now.keys() - {"method", "device", "napari_masktrack"})):
+        before = record.get(name, _UNKNOWN)
+        if before != now[name]:
+            what = _difference(name, before, now[name])
+            return f"{shown(folder)} was made with other settings ({what})"
+    return ""
 
 
 def _difference(name: str, before: object, now: object) -> str:
+    """Name a setting that differs; versions of this package may know more settings, or fewer."""
     if isinstance(before, dict) and isinstance(now, dict):
-        name = next(key for key in now if before.get(key) != now[key])
-        before, now = before.get(name), now[name]
+        changed = [key for key in now if before.get(key, _UNKNOWN) != now[key]]
+        name = next(iter(changed or before.keys() - now.keys()))
+        before, now = before.get(name, _UNKNOWN), now.get(name, _UNKNOWN)
     elif isinstance(before, dict) or isinstance(now, dict):
         before, now = ("on" if isinstance(each, dict) else "off" for each in (before, now))
     return f"{name}: {before}, now {now}"

@@ -1,14 +1,16 @@
 """What an analysis is given: problems, how masks are computed, and where its findings go."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 from napari_masktrack.config import Checked
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.methods import Settings
 from napari_masktrack.evaluation.problems import Problem
+
+Options = TypeVar("Options", bound=Checked)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class AnalysisTask:
         Opened and found in order once already.
     settings : Settings
     folder : Path
-        Where its files go; exists, and may hold what an interrupted run left.
+        Where its files go; may hold what an interrupted run left.
     jobs : int
         Processes.
     options : Checked or None
@@ -37,6 +39,11 @@ class AnalysisTask:
     jobs: int = 1
     options: Checked | None = None
 
+    def chosen(self, config: type[Options]) -> Options:
+        """Return the analysis' own settings, the default ones if there are none."""
+        return self.options if isinstance(self.options, config) else config()
 
-Analysis: TypeAlias = Callable[[AnalysisTask], Iterator[Progress | Any]]
-"""Yields `Progress` while it works; its files are written at the end. May be closed at any time."""
+
+Analysis: TypeAlias = Callable[[AnalysisTask], Generator[Progress, None, list[str]]]
+"""Refuses a task when it is called, before anything is made. Yields `Progress` while it works, writes its
+files at the end and returns their Markdown. May be closed at any time."""

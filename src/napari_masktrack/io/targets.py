@@ -53,6 +53,27 @@ def check_new_folder(path: Path) -> None:
         _check_writable(path)
 
 
+def check_folder(path: Path) -> None:
+    """Refuse a folder that can neither be written into nor be made; what it holds may stay.
+
+    Parameters
+    ----------
+    path : Path
+        It and the folders above it need not exist.
+
+    Raises
+    ------
+    OutputError
+        It is a file, or lies in one, or nothing can be written there.
+    """
+    if _ask(path, Path.exists):
+        if not _ask(path, Path.is_dir):
+            raise OutputError(f"{path} is a file, but a folder is needed; choose another name.")
+        _check_writable(path)
+    else:
+        check_folder(path.parent)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside a file; what was written there takes the file's place at the end.
