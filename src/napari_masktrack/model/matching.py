@@ -75,9 +75,11 @@ class Matching(nn.Module):
         """Return float32 (B, 3, h, w): likeness to the object, to the rest, and which of them is greater."""
         height, width = keys.shape[-2:]
         sharpness = self.sharpness.exp()
-        likeness = torch.einsum("bcn,bcm->bnm", keys.flatten(2), memory.keys).float() - 1
-        weight = (likeness * sharpness).exp()
-        mass = torch.einsum("bnm,bkm->bkn", weight, memory.weights.float()).float() + _LEAST
+        # the largest arrays of the network: worked on in place where that is possible, and in full precision
+        with torch.autocast(keys.device.type, enabled=False):
+            scaled = (keys.flatten(2).float() * sharpness).transpose(1, 2)
+            weight = torch.bmm(scaled, memory.keys.float()).exp_()
+            mass = torch.bmm(memory.weights.float(), weight.transpose(1, 2)) * (-sharpness).exp() + _LEAST
         share = mass[:, :1] / mass.sum(dim=1, keepdim=True) * 2 - 1
         nearest = 1 + mass.log() / sharpness
         return torch.cat([nearest, share], dim=1).reshape(-1, MAPS, height, width)

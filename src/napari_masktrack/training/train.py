@@ -164,7 +164,7 @@ def fit(
                 _set_rates(optimiser, schedule, done, step)
                 batch = stack([clip.views[index] for clip in clips], device)
                 with chance.drawn():
-                    loss, score = _step(network, optimiser, batch, guidance, references)
+                    loss, score = _step(network, optimiser, batch, guidance=guidance, references=references)
                 if averaged is not None:
                     averaged.update_parameters(network)
                 if index == 0:
@@ -179,6 +179,7 @@ def _step(
     network: GuidedNetwork,
     optimiser: torch.optim.Optimizer,
     batch: Batch,
+    *,
     guidance: Tensor | None,
     references: Batch | None,
 ) -> tuple[float, Tensor]:

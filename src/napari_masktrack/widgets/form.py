@@ -17,6 +17,8 @@ TITLES = {
     "crop_size": "Crop size (px)",
     "size": "Sample size (px)",
     "seconds": "At most (s)",
+    "reference": "Compare with annotated",
+    "recall": "Share of comparing samples",
     "warp": "Follow optical flow",
     "fill_annotated": "Fill annotated frames",
     "reach": "Reach (crop px)",
@@ -25,6 +27,9 @@ TITLES = {
     "dream": "Share of lucid dreams",
     "rate": "Learning rate",
     "steps": "Steps",
+    "least": "Steps at least",
+    "flip": "Average with mirrored",
+    "margin": "Margin (object sizes)",
     "batch": "Samples per step",
     "growth": "Growth of the search",
     "crowd": "Limit for many objects",
@@ -131,6 +136,13 @@ class ConfigForm(QWidget, Generic[C]):
             row.changed.connect(lambda *_: self.changed.emit())
             self.rows[each.name] = row
         self.set_value(default)
+
+    def add_below(self, name: str, control: QWidget) -> None:
+        """Put one more control, which belongs to a field, under the field's row."""
+        form = self.layout()
+        assert isinstance(form, QFormLayout)
+        row, _ = form.getWidgetPosition(self.rows[name].control)
+        form.insertRow(row + 1, control)
 
     def value(self) -> C:
         """Read the config.
