@@ -165,3 +165,30 @@ def test_what_is_missing_is_named(run, place, line):
     done = run(line)
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "--session" in done.err or "nowhere" in done.err
+
+
+def test_probabilities_of_other_masks_leave_the_session_and_come_back_with_revert(propagate, session):
+    with Session.open(session) as opened:
+        shape = opened.movie.shape
+        opened.results.write(3, np.ones(shape, int))
+        opened.probabilities.write(3, np.full(shape, 77))
+    assert propagate().code == 0
+    with Session.open(session, read_only=True) as opened:
+        assert opened.probabilities.written == ()
+    assert propagate("--revert").code == 0
+    with Session.open(session, read_only=True) as opened:
+        assert opened.probabilities.written == (3,)
+        assert opened.probabilities.read(3).max() == 77
+        assert opened.results.written == (3,)
+
+
+def test_weights_of_a_session_without_masks_come_back_with_revert(propagate, session, place):
+    with Session.open(session) as opened:
+        opened.weights.write_bytes(b"tuned before")
+    assert propagate(speed=QUICK).code == 0
+    with Session.open(session, read_only=True) as opened:
+        assert opened.weights.read_bytes() != b"tuned before"
+    assert propagate("--revert").code == 0
+    with Session.open(session, read_only=True) as opened:
+        assert opened.weights.read_bytes() == b"tuned before"
+        assert opened.results.written == ()

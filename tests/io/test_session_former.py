@@ -21,6 +21,7 @@ def session(tmp_path):
 def write_result(session, value):
     for frame in (1, 3):
         session.results.write(frame, np.full(SHAPE, value))
+        session.probabilities.write(frame, np.full(SHAPE, value))
     session.save_metrics([{"frame": 1, "label": value}])
     session.weights.write_bytes(bytes([value]))
 
@@ -28,6 +29,7 @@ def write_result(session, value):
 def result(session):
     return (
         [int(session.results.read(frame)[0, 0]) for frame in session.results.written],
+        [int(session.probabilities.read(frame)[0, 0]) for frame in session.probabilities.written],
         [row["label"] for row in session.metrics()],
         session.weights.read_bytes(),
     )
@@ -56,20 +58,39 @@ def test_a_result_is_changed_against_the_kept_one_and_back(session):
     write_result(session, 2)
     session.results.write(4, np.full(SHAPE, 2))
     assert session.former.swap_result()
-    assert result(session) == ([1, 1], ["1"], b"\1")
+    assert result(session) == ([1, 1], [1, 1], ["1"], b"\1")
     assert session.former.swap_result()
-    assert result(session) == ([2, 2, 2], ["2"], b"\2")
+    assert result(session) == ([2, 2, 2], [2, 2], ["2"], b"\2")
 
 
 def test_a_result_that_is_moved_away_can_be_brought_back(session):
     write_result(session, 1)
     session.former.keep_result(moved=True)
-    assert session.results.written == ()
+    assert session.results.written == session.probabilities.written == ()
     assert session.metrics() == []
     assert session.weights.read_bytes() == b"\1"
     assert not session.results.read(1).any()
     session.former.swap_result()
     assert result(session)[0] == [1, 1]
+
+
+def test_weights_without_masks_are_kept_and_no_former_masks_go(session):
+    session.former.keep_result()
+    assert not session.former.has_result
+    session.weights.write_bytes(b"1")
+    session.former.keep_result()
+    session.weights.write_bytes(b"2")
+    session.results.write(3, np.full(SHAPE, 2))
+    session.former.swap_result()
+    assert (session.weights.read_bytes(), session.results.written) == (b"1", ())
+    session.former.swap_result()
+    assert (session.weights.read_bytes(), session.results.written) == (b"2", (3,))
+
+    session.former.keep_result(moved=True)
+    session.weights.write_bytes(b"3")
+    session.former.keep_result()
+    assert session.former.swap_result()
+    assert (session.weights.read_bytes(), session.results.written) == (b"3", (3,))
 
 
 @pytest.mark.parametrize("name", RESULT)
@@ -81,7 +102,7 @@ def test_a_change_that_was_cut_off_is_ended_by_the_next(session, name):
     (session.folder / name).rename(kept.with_name(f"{kept.name}.swapped"))
     session.results.reread()
     session.former.swap_result()
-    assert result(session) == ([1, 1], ["1"], b"\1")
+    assert result(session) == ([1, 1], [1, 1], ["1"], b"\1")
 
 
 def test_a_session_that_is_read_only_is_left_alone(session):

@@ -9,8 +9,9 @@ import time
 import numpy as np
 import pytest
 import tifffile
+from napari.layers import Layer
 
-from napari_masktrack.core.annotation import Annotations, Mask
+from napari_masktrack.core.annotation import Absent, Annotations, Mask
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError, ConfigError, MovieError
 from napari_masktrack.io.readers import read_annotations as read_masks
@@ -18,6 +19,7 @@ from napari_masktrack.io.session import MovieReference, Session, SessionObject
 from napari_masktrack.io.session_drawings import read_shapes as read_shape_file
 from napari_masktrack.layers import (
     LayerMovie,
+    ProbabilityStore,
     ResultStore,
     SessionLink,
     absent_marks,
@@ -27,7 +29,9 @@ from napari_masktrack.layers import (
     read_annotations,
     restore_layers,
 )
+from napari_masktrack.layers.looks import put_aside
 from napari_masktrack.layers.reader import get_reader
+from napari_masktrack.layers.session import restore_look
 from napari_masktrack.propagation import FrameResult
 
 SIZE = (20, 30)
@@ -386,3 +390,59 @@ def test_no_qt_is_imported_but_by_napari():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         found.append(set(done.stdout.split()))
     assert found[1] <= found[0]
+
+
+def test_layers_are_shown_again_as_they_were(viewer, view, session, link):
+    masks = viewer.add_layer(new_labels(view))
+    link.watch(masks)
+    paint(viewer, view, masks, 3, 300)
+    result, probability = ResultStore(view, session=session), ProbabilityStore(view, session=session)
+    result.write_frame(FrameResult(4, np.full(SIZE, 300, np.uint16), {300: 0.5}, {300: 3}))
+    probability.write_frame(4, np.full(SIZE, 200, np.uint8))
+    link.show("result", result.layer)
+    link.show("probability", probability.layer)
+    masks.opacity, masks.contour = 0.25, 3
+    result.layer.blending, result.layer.contour, result.layer.opacity = "additive", 2, 0.375
+    probability.layer.visible, probability.layer.colormap = False, "viridis"
+    probability.layer.contrast_limits = (9, 99)
+    link.flush()
+    read = {content[1]["name"]: content for content in get_reader(str(session.folder))(session.folder)}
+    seen = {}
+    for role in ("masks", "result", "probability"):
+        seen[role] = Layer.create(*read[f"cells {role}"])
+        restore_look(session, role, seen[role])  # a dock does; napari's readers cannot say the contour
+    masks, result, probability = seen.values()
+    assert (masks.opacity, masks.contour) == (0.25, 3)
+    assert (result.blending, result.contour, result.opacity) == ("additive", 2, 0.375)
+    assert (probability.visible, probability.colormap.name) == (False, "viridis")
+    assert probability.contrast_limits == [9, 99]
+    assert read["cells result"][1]["opacity"] == 0.375  # also without a dock
+    assert not read["cells probability"][1]["visible"]
+
+
+def test_a_look_that_makes_no_sense_changes_nothing(viewer, view, session):
+    session.save_layer({"looks": {"masks": {"opacity": "much", "blending": "odd", "contour": 1}}})
+    layer = restore_layers(session, view)["masks"]
+    assert (layer.opacity, layer.blending, layer.contour) == (0.7, "translucent", 1)
+
+
+def test_a_layer_that_is_put_aside_for_a_while_is_not_hidden_for_good(view, session, link):
+    layer = new_labels(view)
+    link.watch(layer)
+    put_aside(layer, aside=True)
+    link.flush()
+    assert not layer.visible
+    assert restore_layers(session, view)["masks"].visible
+    put_aside(layer, aside=False)
+    assert layer.visible
+    layer.visible = False
+    link.flush()
+    assert not restore_layers(session, view)["masks"].visible
+
+
+def test_an_absent_object_may_have_strokes_beside_it(viewer, view, session):
+    beside = viewer.add_layer(new_labels(view, "beside"))
+    masks = viewer.add_layer(new_labels(view))
+    paint(viewer, view, beside, 3, 1)
+    mark_absent(masks, 3, 1)
+    assert read_annotations(view, [masks, beside]) == Annotations([Absent(3, 1)])

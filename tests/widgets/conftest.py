@@ -10,6 +10,8 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.filters import threshold_otsu
 
 from napari_masktrack.config import FINETUNE
+from napari_masktrack.core.crf import CrfConfig
+from napari_masktrack.core.crf_search import SearchStep
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
 from napari_masktrack.propagation import propagate
 from napari_masktrack.widgets.engine import Engine
@@ -33,9 +35,11 @@ class FakeTracker:
         self.model, self.steps, self.closed = model, 0, threading.Event()
         self.step_seconds = self.frame_seconds = 0.0
         self.fail = None
+        self.crf, self.tries, self.streams = CrfConfig(), 3, []
 
-    def finetune(self, movie, annotations, config):
+    def finetune(self, movie, annotations, config, *, stream="image"):
         annotations.check(len(movie), movie.shape)
+        self.streams.append(stream)
         try:
             for step in range(1, config.steps + 1):
                 time.sleep(self.step_seconds)
@@ -43,6 +47,15 @@ class FakeTracker:
                     raise self.fail
                 self.steps += 1
                 yield SimpleNamespace(step=step, steps=config.steps, loss=1 / step, seconds=0.0)
+        finally:
+            self.closed.set()
+
+    def fit_crf(self, movie, annotations, config):
+        try:
+            for step in range(1, self.tries + 1):
+                time.sleep(self.step_seconds)
+                self.crf = CrfConfig(appearance=self.crf.appearance + 1)
+                yield SearchStep(step, self.tries, self.crf, 0.5 + step / 10)
         finally:
             self.closed.set()
 
@@ -77,6 +90,7 @@ def plain_preferences(monkeypatch, tmp_path):
     """Nobody's own preferences count, and nothing is saved in anybody's home."""
     mine = Preferences(autosave=False, session_folder=tmp_path / "sessions")
     monkeypatch.setattr(Preferences, "read", classmethod(lambda cls: mine))
+    monkeypatch.setattr("napari_masktrack.widgets.sessions.open_sessions_here", lambda: None)
 
 
 @pytest.fixture
@@ -114,6 +128,8 @@ def finish(qtbot):
     """Wait for the work of a dock to end."""
 
     def act(dock, timeout=60_000):
-        qtbot.waitUntil(lambda: not dock.runner.is_running, timeout=timeout)
+        work, stores = dock.runner, (dock.workspace.result, dock.workspace.probability)
+        qtbot.waitUntil(lambda: not work.is_running, timeout=timeout)
+        qtbot.waitUntil(lambda: not any(each and each.is_reverting for each in stores), timeout=timeout)
 
     return act

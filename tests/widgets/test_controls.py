@@ -129,9 +129,10 @@ def test_probabilities_are_no_movie_and_can_be_deleted(with_probability, finish)
     assert dock.workspace.probability.layer in dock.viewer.layers
 
 
-def test_taking_a_propagation_back_takes_its_probabilities_back(with_probability):
+def test_taking_a_propagation_back_takes_its_probabilities_back(with_probability, finish):
     dock = with_probability
     dock.commands.do("revert")
+    finish(dock)
     assert not np.asarray(dock.workspace.probability.layer.data).any()
 
 
@@ -204,7 +205,7 @@ def test_a_csv_that_cannot_be_written_is_said(compared, answer_file, tmp_path):
 def test_the_table_is_copied_for_a_spreadsheet(compared):
     compared.review.copy.click()
     lines = QApplication.clipboard().text().splitlines()
-    assert lines[0].split("\t")[:2] == ["Object", "J"]
+    assert lines[0].split("\t")[:2] == ["Object", "IoU"]
     assert [line.split("\t")[0] for line in lines[1:]] == ["1", "2", "all"]
 
 

@@ -173,6 +173,7 @@ def test_a_result_beyond_the_limit_lies_on_disk_and_is_used_like_any_other(open_
     finish(dock)
     np.testing.assert_array_equal(result.labels(3), wrong)
     dock.commands.do("revert")
+    finish(dock)
     np.testing.assert_array_equal(result.labels(3), before)
     dock.sessions.export(tmp_path / "masks.tif", "tif")
     finish(dock)

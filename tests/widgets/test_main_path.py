@@ -54,6 +54,7 @@ def test_correcting_a_frame_propagates_only_what_it_touches(dock, truth, qtbot, 
     for frame in range(4):
         assert np.array_equal(dock.workspace.result.labels(frame), before[frame])
     dock.commands.do("revert")
+    finish(dock)
     assert np.array_equal(dock.workspace.result.labels(6), before[6])
 
 

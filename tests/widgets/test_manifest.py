@@ -7,10 +7,16 @@ from importlib.metadata import entry_points
 
 import numpy as np
 import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.settings import NapariSettings
 from npe2 import PluginManifest
 
 import napari_masktrack
+from napari_masktrack.io.readers import open_movie
+from napari_masktrack.io.session import MovieReference, Session
 from napari_masktrack.widgets import files, samples
+from napari_masktrack.widgets.preferences import open_sessions_here
 
 MANIFEST = PluginManifest.from_file(f"{napari_masktrack.__path__[0]}/napari.yaml")
 COMMANDS = MANIFEST.contributions.commands
@@ -60,11 +66,62 @@ def test_label_layers_are_written(truth, tmp_path, kind, ending):
 
 def test_a_folder_of_masks_is_written_and_read_back(truth, tmp_path):
     files.write_png(str(tmp_path / "masks"), truth.labels, {})
-    reader = files.get_mask_reader(str(tmp_path / "masks"))
+    reader = files.get_reader(str(tmp_path / "masks"))
     ((labels, about, kind),) = reader(str(tmp_path / "masks"))
     assert (about["name"], kind) == ("masks", "labels")
     assert np.array_equal(labels, truth.labels)
-    assert files.get_mask_reader(str(tmp_path)) is None
+
+
+@pytest.fixture
+def readers(npe2pm):
+    """napari's look-up with this plugin and napari's own readers."""
+    import napari_builtins
+
+    npe2pm.register(PluginManifest.from_file(f"{napari_builtins.__path__[0]}/builtins.yaml"))
+    with npe2pm.tmp_plugin(manifest=f"{napari_masktrack.__path__[0]}/napari.yaml"):
+        yield npe2pm
+
+
+@pytest.fixture
+def session(tmp_path, truth):
+    tifffile.imwrite(tmp_path / "movie.tif", truth.images, metadata={"axes": "TYX"})
+    movie = open_movie(tmp_path / "movie.tif")
+    reference = MovieReference.of(movie, path=tmp_path / "movie.tif")
+    with Session.create(tmp_path / "mine.masktrack", reference) as made:
+        made.save_annotation(2, truth.frame(2).labels)
+    return made.folder
+
+
+def test_one_reader_of_ours_is_offered_a_folder_and_none_a_file_but_that_of_a_session(readers, session):
+    def offered(path):
+        return [each.command for each in readers.iter_compatible_readers([str(path)])]
+
+    assert sorted(offered(session)) == ["napari-masktrack.read", "napari.get_reader"]
+    assert offered(session / "session.json") == ["napari-masktrack.read"]
+    assert "napari-masktrack.read" not in offered(session.parent / "movie.tif")
+
+
+def test_a_session_opens_without_asking_which_plugin_is_meant(readers, session, monkeypatch):
+    settings = NapariSettings(config_path=None)
+    monkeypatch.setattr("napari.settings._SETTINGS", settings)
+    settings.plugins.extension2reader = {"*.tif": "napari"}
+    open_sessions_here()
+    assert settings.plugins.extension2reader == {"*.tif": "napari", "*.masktrack/": "napari-masktrack"}
+    for path in (session, session / "session.json"):
+        viewer = ViewerModel()
+        viewer.open(path, plugin=None)  # as for what is dropped on the window
+        assert [layer.name for layer in viewer.layers] == ["movie", "movie masks"]
+    settings.plugins.extension2reader = {"*.masktrack/": "napari"}
+    open_sessions_here()
+    assert settings.plugins.extension2reader == {"*.masktrack/": "napari"}
+
+
+@pytest.mark.parametrize("name", ["cells", "masks of others.d", "images"])
+def test_folders_of_pictures_that_do_not_say_that_they_are_masks_are_left_alone(truth, tmp_path, name):
+    files.write_png(str(tmp_path / name), truth.labels, {})
+    assert files.get_reader(str(tmp_path / name)) is None
+    assert files.get_reader(str(tmp_path)) is None
+    assert files.get_reader([str(tmp_path / name)]) is None
 
 
 def test_the_manifest_is_found_by_napari():

@@ -166,6 +166,7 @@ class SessionSink(Sink):
             if self._tuned is not None:
                 self._tuned.save(self._session.weights)
         super().keep(result)
+        self._session.probabilities.forget(result.frame)  # they are those of other masks
         self._numbers[result.frame] = [
             {
                 "frame": result.frame,

@@ -8,11 +8,13 @@ before is there. The layout of the folder::
     annotations/shapes.json            boxes, ellipses, polygons and paths
     weights/finetuned.safetensors      the network as it was fine-tuned
     results.zarr                       label images, (T, Y, X), one chunk per frame
+    probability.zarr                   how probable the pixels are, if that was asked for, likewise
     metrics.csv                        one row per frame and object
     former/                            drawings of deleted layers, and the result before the last
     session.lock                       who is writing
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
@@ -31,8 +33,16 @@ from napari_masktrack.io.session_drawings import DrawnShape, Mark, annotations_o
 from napari_masktrack.io.session_files import put_aside, read_labels, read_table, remove, saving, sweep
 from napari_masktrack.io.session_files import write_labels as write_label_file
 from napari_masktrack.io.session_former import FormerWork
-from napari_masktrack.io.session_head import NAMES, Head, SessionObject, marks_to_json, objects_to_json
-from napari_masktrack.io.session_lock import LOCK_NAME, FolderLock
+from napari_masktrack.io.session_head import (
+    NAMES,
+    Head,
+    SessionObject,
+    is_free,
+    is_session,
+    marks_to_json,
+    objects_to_json,
+)
+from napari_masktrack.io.session_lock import FolderLock
 from napari_masktrack.io.session_movie import MovieReference
 from napari_masktrack.io.session_results import SessionResults
 
@@ -61,6 +71,9 @@ class Session:
         What could not be read, in words for the user; the rest was loaded. A damaged file is renamed,
         never written over.
     results : SessionResults
+        Masks, uint16.
+    probabilities : SessionResults
+        Of the most probable object of each pixel, uint8, 255 is certain.
     former : FormerWork
     """
 
@@ -71,6 +84,8 @@ class Session:
         self.read_only = lock is None
         self.interrupted = lock is not None and lock.interrupted
         self.results, self.former = SessionResults(self), FormerWork(self)
+        self.probabilities = SessionResults(self, "probability.zarr", np.uint8)
+        self._writing = threading.Lock()
 
     @classmethod
     def create(
@@ -96,7 +111,7 @@ class Session:
             The folder holds something, or cannot be written.
         """
         place = Path(folder)
-        if place.exists() and not (place.is_dir() and _is_free(place)):
+        if place.exists() and not (place.is_dir() and is_free(place)):
             raise OutputError(
                 f"{shown(place)} is not an empty folder; choose a new one, or open the session."
             )
@@ -147,10 +162,11 @@ class Session:
         return session
 
     def close(self) -> None:
-        """Let others write; nothing needs to be saved then."""
-        if self._lock is not None:
-            self._lock.release()
-        self.read_only = True
+        """Let others write; nothing needs to be saved then. Weights that are being written come first."""
+        with self._writing:
+            self.read_only = True
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         """Give the session itself."""
@@ -292,6 +308,19 @@ class Session:
                 path.parent.mkdir(exist_ok=True)
         return path
 
+    def save_weights(self, write: Callable[[Path], object]) -> bool:
+        """Let somebody write the weights; from any thread. Tells whether the session was still open for it.
+
+        Parameters
+        ----------
+        write : callable
+            Takes the path of a file, which must appear as a whole.
+        """
+        with self._writing:
+            if not self.read_only:
+                write(self.weights)
+            return not self.read_only
+
     def save_metrics(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Write ``metrics.csv``; without any row the file goes.
 
@@ -325,6 +354,11 @@ class Session:
     def open_movie(self, path: str | PathLike[str] | None = None) -> Movie:
         """Open the session's movie, or the file it was moved to; see `MovieReference.open`."""
         return self.movie.open(self.folder, None if path is None else Path(path))
+
+    def reread(self) -> None:
+        """Forget which results are in memory, because the files are others now."""
+        self.results.reread()
+        self.probabilities.reread()
 
     def attempt(self, path: Path, read: Callable[[Path], T]) -> T | None:
         """Read a file; if it is damaged, note that, put it aside and give None."""
@@ -363,13 +397,3 @@ class Session:
     def _change(self, **parts: Any) -> None:
         self.require_writable()
         self._head.change(**parts)
-
-
-def is_session(path: str | PathLike[str]) -> bool:
-    """Whether a folder holds a session."""
-    return any((Path(path) / name).is_file() for name in NAMES)
-
-
-def _is_free(folder: Path) -> bool:
-    """Whether nothing is in a folder but what a session leaves that was killed while it was made."""
-    return all(path.name == LOCK_NAME or path.name.endswith(".part") for path in folder.iterdir())

@@ -138,7 +138,7 @@ def annotations_of(
         Frame, strokes on objects and strokes beside them; see `scribbles`.
     shapes : iterable of DrawnShape
     absent : iterable of (int, int)
-        Frame and object.
+        Frame and object. What is only said not to be the object there is left out: it is said twice.
 
     Raises
     ------
@@ -146,12 +146,14 @@ def annotations_of(
         Something contradicts itself, or covers no pixel.
     """
     items: list[Annotation] = []
+    gone = set(absent)
     for frame, image in masks:
         items += Annotations.from_labels({frame: image}).items
     for frame, on, beside in strokes:
-        items += scribbles(frame, on, beside)
+        drawn = scribbles(frame, on, beside)
+        items += [each for each in drawn if each.on.bits or (frame, each.label) not in gone]
     items += [each.annotation(shape) for each in shapes]
-    items += [Absent(frame, label) for frame, label in absent]
+    items += [Absent(frame, label) for frame, label in sorted(gone)]
     return Annotations(items)
 
 

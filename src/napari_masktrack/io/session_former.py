@@ -13,7 +13,8 @@ from napari_masktrack.io.session_head import marks_to_json
 if TYPE_CHECKING:
     from napari_masktrack.io.session import Session
 
-_MASKS, _NUMBERS, _WEIGHTS = RESULT = ("results.zarr", "metrics.csv", "weights/finetuned.safetensors")
+_MASKS, _WEIGHTS = "results.zarr", "weights/finetuned.safetensors"
+RESULT = (_MASKS, "probability.zarr", "metrics.csv", _WEIGHTS)
 """What belongs to one propagation."""
 
 
@@ -37,8 +38,8 @@ class FormerWork:
 
     @property
     def has_result(self) -> bool:
-        """Whether a result is kept."""
-        return (self.folder / _MASKS).exists()
+        """Whether a result is kept, or the weights before the last ones."""
+        return any((self.folder / name).exists() for name in (_MASKS, _WEIGHTS))
 
     def take_drawings(self, kind: str) -> Path | None:
         """Take the drawings of a kind out of the session.
@@ -80,12 +81,15 @@ class FormerWork:
         return place
 
     def keep_result(self, *, moved: bool = False) -> None:
-        """Keep masks, numbers and weights of now, in place of those kept before; nothing if there are none.
+        """Keep masks, probabilities, numbers and weights of now, in place of those kept before.
+
+        Without masks only the weights are kept, and masks that were kept before stay; without weights
+        either, everything stays.
 
         Parameters
         ----------
         moved : bool, default: False
-            Take masks and numbers away instead of copying them.
+            Take all but the weights away instead of copying them.
 
         Raises
         ------
@@ -95,10 +99,15 @@ class FormerWork:
             The disk refused.
         """
         self._session.require_writable()
-        if not (self._session.folder / _MASKS).exists():
+        names = [name for name in RESULT if (self._session.folder / name).exists()]
+        if _MASKS in names:
+            names = list(RESULT)
+        elif _WEIGHTS in names:
+            names = [_WEIGHTS]
+        else:
             return
         with saving(self.folder):
-            for name in RESULT:
+            for name in names:
                 now, kept = self._session.folder / name, self.folder / name
                 part = kept.with_name(f"{kept.name}.part")
                 _delete(part)
@@ -109,7 +118,7 @@ class FormerWork:
                 _delete(kept)
                 if now.exists():
                     os.replace(now, kept)
-        self._session.results.reread()
+        self._session.reread()
 
     def swap_result(self) -> bool:
         """Change the result against the one that is kept; tells whether there was one.
@@ -135,7 +144,7 @@ class FormerWork:
                     if source.exists() and not target.exists():
                         target.parent.mkdir(parents=True, exist_ok=True)
                         os.replace(source, target)
-        self._session.results.reread()
+        self._session.reread()
         return True
 
     def _new_place(self, kind: str) -> Path:

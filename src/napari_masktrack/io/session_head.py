@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from napari_masktrack.errors import InputError
 from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_drawings import Mark
 from napari_masktrack.io.session_files import read_json, write_json
+from napari_masktrack.io.session_lock import LOCK_NAME
 from napari_masktrack.io.session_movie import MovieReference
 
 NAMES = ("session.json", "session.backup.json")
@@ -154,3 +156,13 @@ def objects_to_json(objects: Mapping[int, SessionObject]) -> dict[str, Any]:
 def marks_to_json(marks: Iterable[Mark]) -> list[list[int]]:
     """Give plain values, sorted by frame."""
     return sorted({(int(frame), int(label)): [int(frame), int(label)] for frame, label in marks}.values())
+
+
+def is_session(path: str | PathLike[str]) -> bool:
+    """Whether a folder holds a session."""
+    return any((Path(path) / name).is_file() for name in NAMES)
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nothing is in a folder but what a session leaves that was killed while it was made."""
+    return all(path.name == LOCK_NAME or path.name.endswith(".part") for path in folder.iterdir())

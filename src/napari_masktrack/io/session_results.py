@@ -1,4 +1,4 @@
-"""The label images of a session's result: a Zarr array of which each frame is one file."""
+"""What a session holds for each frame, label images and probabilities: Zarr arrays, one file per frame."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.masks import check_ids
@@ -38,7 +38,7 @@ class Owner(Protocol):
 
 
 class LabelStore:
-    """Label images of a movie on disk, (T, Y, X), uint16, one chunk per frame.
+    """Label images of a movie on disk, (T, Y, X), one chunk per frame.
 
     A Zarr array of format 2 compressed with zstd, which every Zarr reader understands. Each chunk is
     written to a file of its own that takes its place at the end; a frame that was never written has
@@ -52,13 +52,17 @@ class LabelStore:
         Number of frames.
     shape : (int, int)
         Height and width.
+    dtype : data type, default: uint16
+        Of unsigned integers.
     """
 
-    def __init__(self, path: Path, *, frames: int, shape: tuple[int, int]) -> None:
-        self.path, self.frames, self.shape = path, frames, shape
+    def __init__(
+        self, path: Path, *, frames: int, shape: tuple[int, int], dtype: DTypeLike = np.uint16
+    ) -> None:
+        self.path, self.frames, self.shape, self.dtype = path, frames, shape, np.dtype(dtype)
         self._array: Any = None
         self._opening = threading.Lock()
-        self._recent: dict[int, NDArray[np.uint16]] = {}
+        self._recent: dict[int, NDArray[Any]] = {}
 
     @property
     def written(self) -> tuple[int, ...]:
@@ -68,8 +72,8 @@ class LabelStore:
         matches = (_CHUNK.fullmatch(path.name) for path in self.path.iterdir() if path.stat().st_size)
         return tuple(sorted(int(match[1]) for match in matches if match and int(match[1]) < self.frames))
 
-    def read(self, frame: int) -> NDArray[np.uint16]:
-        """Read a frame, (Y, X), uint16, not to be written into; zeros if it was never written.
+    def read(self, frame: int) -> NDArray[Any]:
+        """Read a frame, (Y, X), not to be written into; zeros if it was never written.
 
         The frames read last are remembered.
 
@@ -82,9 +86,9 @@ class LabelStore:
         if known is not None:
             return known
         if not self._has(frame):
-            return np.zeros(self.shape, np.uint16)
+            return np.zeros(self.shape, self.dtype)
         try:
-            image: NDArray[np.uint16] = np.asarray(self.open()[frame])
+            image: NDArray[Any] = np.asarray(self.open()[frame])
         except InputError:
             raise
         except Exception as error:
@@ -121,7 +125,7 @@ class LabelStore:
             )
         check_ids(labels, f"Frame {frame} of the result")
         with saving(self.path):
-            image = labels.astype(np.uint16)
+            image = labels.astype(self.dtype)
             self.open(create=True)[frame] = image
         self._remember(frame, image)
 
@@ -131,7 +135,7 @@ class LabelStore:
         except OSError:
             return False
 
-    def _remember(self, frame: int, image: NDArray[np.uint16]) -> None:
+    def _remember(self, frame: int, image: NDArray[Any]) -> None:
         recent = {number: each for number, each in self._recent.items() if number != frame}
         image.flags.writeable = False
         self._recent = dict([*recent.items(), (frame, image)][-_REMEMBERED:])
@@ -170,7 +174,7 @@ class LabelStore:
             with refusing(self.path, InputError):
                 with zarr.config.set({"array.write_empty_chunks": True}):  # as in `_create`
                     array = zarr.open_array(self.path, mode="r+" if create else "r")
-                if array.shape != (self.frames, *self.shape) or array.dtype != np.uint16:
+                if array.shape != (self.frames, *self.shape) or array.dtype != self.dtype:
                     raise InputError(
                         f"{shown(self.path)} is of another movie (shape {array.shape}); remove it."
                     )
@@ -187,7 +191,7 @@ class LabelStore:
             store=str(self.path),
             shape=(self.frames, *self.shape),
             chunks=(1, *self.shape),
-            dtype="uint16",
+            dtype=self.dtype,
             compressors=dict(compressor),
             fill_value=0,
             zarr_format=2,
@@ -196,13 +200,54 @@ class LabelStore:
         )
 
 
-class SessionResults(LabelStore):
-    """The results of a session; a damaged array is put aside, and noted in the session's problems."""
+class DetachedStore(LabelStore):
+    """Frames of another store, which is left as it is: what is written or taken away counts here only.
 
-    def __init__(self, session: Owner) -> None:
-        super().__init__(
-            session.folder / "results.zarr", frames=session.movie.frames, shape=session.movie.shape
-        )
+    Parameters
+    ----------
+    path : Path
+        The folder for what is written here.
+    base : LabelStore
+    """
+
+    def __init__(self, path: Path, base: LabelStore) -> None:
+        super().__init__(path, frames=base.frames, shape=base.shape, dtype=base.dtype)
+        self._base, self._own = base, set[int]()
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The frames that were written here or there, and not taken away here, sorted."""
+        return tuple(sorted({*super().written, *(set(self._base.written) - self._own)}))
+
+    def read(self, frame: int) -> NDArray[Any]:
+        """Read a frame; see `LabelStore.read`."""
+        return super().read(frame) if frame in self._own else self._base.read(frame)
+
+    def write(self, frame: int, labels: NDArray[Any]) -> None:
+        """Write a frame here; see `LabelStore.write`."""
+        super().write(frame, labels)
+        self._own.add(frame)
+
+    def forget(self, frame: int) -> None:
+        """Take a frame away here."""
+        super().forget(frame)
+        self._own.add(frame)
+
+
+class SessionResults(LabelStore):
+    """What a session holds for each frame; a damaged array is put aside, and noted in its problems.
+
+    Parameters
+    ----------
+    session : Owner
+    name : str, default: "results.zarr"
+        Of the folder in the session.
+    dtype : data type, default: uint16
+    """
+
+    def __init__(self, session: Owner, name: str = "results.zarr", dtype: DTypeLike = np.uint16) -> None:
+        movie = session.movie
+        super().__init__(session.folder / name, frames=movie.frames, shape=movie.shape, dtype=dtype)
         self._session = session
         self._checked = False
 
@@ -218,8 +263,13 @@ class SessionResults(LabelStore):
         self._check()
         super().write(frame, labels)
 
+    def forget(self, frame: int) -> None:
+        """Take a frame away; see `LabelStore.forget`. Raises as `clear`."""
+        self._session.require_writable()
+        super().forget(frame)
+
     def clear(self) -> None:
-        """Delete all results.
+        """Delete all frames.
 
         Raises
         ------

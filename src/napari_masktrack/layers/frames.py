@@ -1,10 +1,10 @@
-"""Label arrays of which only the frames that were drawn, or are looked at, are in memory."""
+"""Arrays of layers of which only the frames that were drawn, or are looked at, are in memory."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from napari_masktrack.errors import WorkError
 from napari_masktrack.io.session_results import LabelStore
@@ -64,12 +64,12 @@ class FrameArray:
         Its shape, and where its frames are in it.
     source : FrameSource
         For example `SparseFrames`, or a session's results.
+    dtype : data type, default: uint16
+        Of the source's frames.
     """
 
-    dtype = np.dtype(np.uint16)
-
-    def __init__(self, layout: Layout, source: FrameSource) -> None:
-        self.layout, self.source = layout, source
+    def __init__(self, layout: Layout, source: FrameSource, dtype: DTypeLike = np.uint16) -> None:
+        self.layout, self.source, self.dtype = layout, source, np.dtype(dtype)
         self.shape = layout.shape
 
     @property
@@ -131,7 +131,7 @@ class FrameArray:
         layout = self.layout
         assert layout.frame is not None
         inner = Layout(layout.shape[1:], layout.frame - 1, layout.rows - 1, layout.columns - 1)
-        return FrameArray(inner, self.source)
+        return FrameArray(inner, self.source, self.dtype)
 
     def _expand(self, key: Any) -> tuple[Any, ...]:
         """Give one key per dimension."""

@@ -2,17 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_masktrack.core.movie import LazyArray
+from napari_masktrack.errors import MovieError
 from napari_masktrack.io.session import Session, is_session
+from napari_masktrack.io.session_head import NAMES
 from napari_masktrack.layers.axes import LayerAxes
 from napari_masktrack.layers.create import notes_of
 from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.probability import ProbabilityStore
 from napari_masktrack.layers.result import ResultStore
-from napari_masktrack.layers.session import image_layer, restore_layers
+from napari_masktrack.layers.session import image_layer, restore_layers, restore_look
+from napari_masktrack.layers.stored import StoredFrames
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -42,15 +47,21 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str | PathLike[str]], lis
     Parameters
     ----------
     path : str or list of str
-        What was dropped on napari.
+        What was dropped on napari: the folder, or the file that makes it a session.
     """
-    return read_session if isinstance(path, str) and is_session(path) else None
+    return read_session if isinstance(path, str) and is_session(_folder(path)) else None
 
 
-def read_session(path: str | PathLike[str]) -> list[LayerData]:
-    """Read a session's movie, annotations and results as napari layers; the folder is not locked.
+def read_session(path: str | PathLike[str], *, results: bool = True) -> list[LayerData]:
+    """Read a session's movie, annotations and results as napari layers, shown as they were; takes no lock.
 
     Each layer's metadata name the session's folder under ``masktrack``, so that a dock can go on with it.
+
+    Parameters
+    ----------
+    path : path-like
+    results : bool, default: True
+        Whether to read masks and probabilities, too; a dock reads them by itself.
 
     Raises
     ------
@@ -59,7 +70,7 @@ def read_session(path: str | PathLike[str]) -> list[LayerData]:
     MovieError
         The movie is not where it was, or is another one.
     """
-    with Session.open(path, read_only=True) as session:
+    with Session.open(_folder(path), read_only=True) as session:
         movie = session.open_movie()
         rgb = movie.axes[-1] == "c" and movie.data.shape[-1] in (3, 4)
         image = image_layer(ShownArray(movie.data), session.layer, name=movie.name, rgb=rgb)
@@ -67,12 +78,36 @@ def read_session(path: str | PathLike[str]) -> list[LayerData]:
         axes = LayerAxes(frame=found.get("t", found.get("z")), channel=found.get("c"))
         view = LayerMovie(image, axes, channels=movie.channels or None)
         layers = [image, *restore_layers(session, view).values()]
-        if session.results.written:
-            store = ResultStore(view, session=session)
-            for _ in store.restore():
-                pass
-            layers.append(store.layer)
+        for kept, role, kind in (
+            (session.results, "result", ResultStore),
+            (session.probabilities, "probability", ProbabilityStore),
+        ):
+            if results and kept.written:
+                store: StoredFrames = kind(view, session=session)
+                for _ in store.restore():
+                    pass
+                restore_look(session, role, store.layer)
+                layers.append(store.layer)
         for layer in layers:
             notes_of(layer)["session"] = str(session.folder.absolute())
             notes_of(layer)["problems"] = list(session.problems)
         return [layer.as_layer_data_tuple() for layer in layers]
+
+
+def read_drawings(path: str | PathLike[str], view: LayerMovie | None) -> list[LayerData]:
+    """Read the layers to draw on of a session; those for a movie that is shown, else the movie, too.
+
+    In any thread: the layers are not shown yet. Raises as `read_session`.
+    """
+    with Session.open(_folder(path), read_only=True) as session:
+        try:
+            layers = {} if view is None else restore_layers(session, view)
+        except MovieError:  # of another movie
+            layers = {}
+    return [layer.as_layer_data_tuple() for layer in layers.values()] or read_session(path, results=False)
+
+
+def _folder(path: str | PathLike[str]) -> Path:
+    """Give the folder of a session whose file may be named instead."""
+    place = Path(path)
+    return place.parent if place.name in NAMES else place

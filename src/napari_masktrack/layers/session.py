@@ -13,6 +13,7 @@ from napari_masktrack.errors import AnnotationError, ConfigError
 from napari_masktrack.io.session import LAYERS, Session
 from napari_masktrack.io.session_autosave import Autosaver
 from napari_masktrack.layers.create import (
+    HOLLOW,
     absent_marks,
     add_shapes,
     mark_absent,
@@ -21,6 +22,7 @@ from napari_masktrack.layers.create import (
     role_of,
 )
 from napari_masktrack.layers.index import AnnotationIndex
+from napari_masktrack.layers.looks import give_look, look_of
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.reading import read_shapes
 
@@ -63,11 +65,13 @@ class SessionLink:
         self._dims, self._on_change = dims, on_change
         self._indices: dict[str, AnnotationIndex] = {}
         self._shapes: Shapes | None = None
+        self._shown: dict[str, Layer] = {}
+        self._looks: dict[str, Any] = dict(session.layer.get("looks", {}))
         self._values: dict[str, Any] = {}
         self._saver: Autosaver[Key] = Autosaver(
             self._read, self._write, pause=_PAUSE, at_most=_AT_MOST, clock=clock
         )
-        self.note("layer", describe_layer(view))
+        self.note("layer", self._description())
 
     @property
     def indices(self) -> dict[str, AnnotationIndex]:
@@ -153,18 +157,34 @@ class SessionLink:
             if not gone:
                 raise
             self._give_up(role_of(layer))  # it was moved before it was deleted; what was saved counts
-        role: str | None = None
-        if self._shapes is not None and layer is self._shapes:
+        role = self._role_of(layer)
+        # Taken first: if the disk refuses, the layer is still watched, and the session has its drawings.
+        kept = self.session.former.take_drawings(role) if gone and role in (*LAYERS, "shapes") else None
+        if role == "shapes" and self._shapes is not None:
             for name in _SHAPE_EVENTS:
-                layer.events[name].disconnect(self._shapes_changed)
-            self._shapes, role = None, "shapes"
-        for each, index in list(self._indices.items()):
-            if index.layer is layer:
-                index.close()
-                del self._indices[each]
-                role = each
-        kept = gone and (role in LAYERS or role == "shapes")
-        return self.session.former.take_drawings(str(role)) if kept else None
+                self._shapes.events[name].disconnect(self._shapes_changed)
+            self._shapes = None
+        elif role is not None:
+            self._indices.pop(role).close()
+        return kept
+
+    def show(self, role: str, layer: Layer | None) -> None:
+        """Save how a layer is shown that is not drawn on, from now on; None ends it.
+
+        Parameters
+        ----------
+        role : str
+            'result' or 'probability'.
+        layer : napari layer or None
+        """
+        self._shown = {each: it for each, it in self._shown.items() if each != role}
+        if layer is not None:
+            self._shown[role] = layer
+
+    def _role_of(self, layer: Layer) -> str | None:
+        """Give the role for which a layer is watched."""
+        watched = {role: index.layer for role, index in self._indices.items()} | {"shapes": self._shapes}
+        return next((role for role, each in watched.items() if each is layer), None)
 
     def note(self, what: str, value: Any = None) -> None:
         """Save something that layers do not announce.
@@ -218,7 +238,7 @@ class SessionLink:
             if self._shapes is not None:
                 for name in _SHAPE_EVENTS:
                     self._shapes.events[name].disconnect(self._shapes_changed)
-            self._indices, self._shapes = {}, None
+            self._indices, self._shapes, self._shown = {}, None, {}
 
     def _give_up(self, role: str | None) -> None:
         """Leave unsaved what cannot be read from a layer any more, and save the rest."""
@@ -229,6 +249,7 @@ class SessionLink:
 
     def _notice(self, budget: float | None) -> dict[str, tuple[int, ...]]:
         changed = {}
+        self._notice_looks()
         for role, index in self._indices.items():
             began = time.perf_counter()
             for _ in index.scan():
@@ -241,6 +262,18 @@ class SessionLink:
             for frame in frames:
                 self._saver.note_change((role, frame))
         return changed
+
+    def _notice_looks(self) -> None:
+        layers = {role: index.layer for role, index in self._indices.items()} | self._shown
+        if self._shapes is not None:
+            layers["shapes"] = self._shapes
+        looks = self._looks | {role: look_of(layer) for role, layer in layers.items()}
+        if looks != self._looks:
+            self._looks = looks
+            self.note("layer", self._description())
+
+    def _description(self) -> dict[str, Any]:
+        return describe_layer(self.view) | {"looks": self._looks}
 
     def _shapes_changed(self, event: Any = None) -> None:  # noqa: ARG002  napari hands an event over
         self._saver.note_change(("shapes", -1))
@@ -272,6 +305,8 @@ class SessionLink:
 def restore_layers(session: Session, view: LayerMovie) -> dict[str, Layer]:
     """Make the layers to draw on as a session has them, by role: masks always, others if not empty.
 
+    They are shown as they were.
+
     Parameters
     ----------
     session : Session
@@ -298,7 +333,15 @@ def restore_layers(session: Session, view: LayerMovie) -> dict[str, Layer]:
     if shapes:
         layers["shapes"] = new_shapes(view)
         add_shapes(layers["shapes"], view, shapes)
+    for role, layer in layers.items():
+        restore_look(session, role, layer)
     return layers
+
+
+def restore_look(session: Session, role: str, layer: Layer) -> None:
+    """Show a layer as it was when the session was saved; a layer that was not yet there stays as it is."""
+    usual = {"contour": HOLLOW} if role == "beside" else {}
+    give_look(layer, usual | session.layer.get("looks", {}).get(role, {}))
 
 
 def describe_layer(view: LayerMovie) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class AnnotateSection(Section):
         )
         self.import_masks = button(
             "Import\N{HORIZONTAL ELLIPSIS}",
-            "Masks drawn elsewhere: a folder of PNG masks, a label stack, or boxes as CSV",
+            "Masks drawn elsewhere: PNG masks (choose one or several), a label stack, or boxes as CSV",
             lambda: self.asked.emit("import"),
             name="Import masks",
         )

@@ -1,5 +1,6 @@
 """What the buttons of the dock do."""
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ from qtpy.QtWidgets import QFileDialog
 from napari_masktrack.core.agreement import agreement
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.errors import AnnotationError, InputError
+from napari_masktrack.layers.looks import put_aside
 from napari_masktrack.widgets.engine import Plan, Score, comparable
+from napari_masktrack.widgets.exports import ask_export
 from napari_masktrack.widgets.propagate_section import range_around
 from napari_masktrack.widgets.slices import Slices
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 ALONE = {"box to mask", "score", "leave one out", "revert", "export", "open"}
 """What is not begun while other work is under way."""
+NEED_RESULT = {"use result", "score", "leave one out", "revert", "export"}
+"""What needs, or writes, all of a result; running does, too."""
 
 
 class Commands:
@@ -31,8 +36,10 @@ class Commands:
 
     def __init__(self, dock: "MaskTrackDock") -> None:
         self.dock, self.workspace, self.runner = dock, dock.workspace, dock.runner
-        self._slices = Slices(dock)
+        self._slices, self._reverting = Slices(dock), Slices(dock)
+        self._reverting.failed.connect(dock.complain)
         self._covered: range | None = None
+        self._hidden: int | None = None
         self._last = ""
         self._actions = {
             "box to mask": self.box_to_mask,
@@ -42,8 +49,8 @@ class Commands:
             "score": self.score,
             "leave one out": self.leave_one_out,
             "revert": self.revert,
-            "export": dock.sessions.ask_export,
-            "save": dock.sessions.ask_save,
+            "export": lambda: ask_export(dock),
+            "save": self.save,
             "open": dock.sessions.ask_open,
         }
 
@@ -57,6 +64,8 @@ class Commands:
         """
         if what in ALONE:
             self.runner.require_idle()
+        if what in NEED_RESULT:
+            self.workspace.require_restored()
         self._actions[what]()
 
     def plan(self, **changes: Any) -> Plan:
@@ -77,13 +86,16 @@ class Commands:
         """Fine-tune and propagate, as the sections say."""
         if self.runner.is_running:
             return
+        self.workspace.require_restored()
         session, drawings = self.workspace.session, self.workspace.require_drawings()
         config = self.dock.finetune.value()
         plan = self.plan(
             finetune=config,
+            finetune_flow=self.dock.finetune.adapts_flow,
             propagation=self.dock.propagate.value(),
+            crf_search=self.dock.propagate.searches_crf,
             frames=self.dock.propagate.frames(),
-            weights=None if session is None or config is None else session.weights,
+            save_weights=None if session is None or config is None else session.save_weights,
             probability=self.dock.propagate.probability.isChecked(),
         )
         plan.annotations.check(len(plan.movie), plan.movie.shape)
@@ -92,7 +104,8 @@ class Commands:
         if config is not None:
             self.dock.finetune.plot.clear(config.steps)
             self.dock.finetune.plot.show()
-        self.workspace.ensure_result()
+        self.dock.propagate.begin_search()
+        self.show_result(always=True)
         self.runner.run(plan)
         for frame, label in drawings.lonely[:1]:
             self.dock.bar.say(
@@ -102,8 +115,9 @@ class Commands:
         self.dock.show_step()
 
     def release(self) -> None:
-        """Leave undone what is in slices."""
+        """Leave undone what is in slices; what is being taken back, the result ends by itself."""
         self._slices.drop()
+        self._reverting.drop()
 
     def touched(self) -> range | None:
         """Give the frames that the last corrections touch."""
@@ -124,6 +138,7 @@ class Commands:
         self._last = ""
         drawings, result = self.workspace.drawings, self.workspace.result
         if ending == "done" and drawings is not None:
+            self.dock.propagate.end_search()
             covered = set(self._covered or ())
             drawings.corrected = {frame for frame in drawings.corrected if frame not in covered}
             count = 0 if result is None else len(result.done)
@@ -140,6 +155,7 @@ class Commands:
         if view is None or result is None:
             return
         found: dict[int, Any] = {}
+        self._slices.drop()  # of an earlier result
         self._slices.start(agreement(result, len(view), found), lambda: self.dock.review.set_meetings(found))
 
     # Annotating
@@ -200,41 +216,63 @@ class Commands:
         drawings.viewer.layers.selection.active = masks
         masks.mode = "paint"
         drawings.choose(drawings.label)
-        self.dock.bar.say(f"Frame {frame} is your annotation now: correct it, then run again.", "good")
+        if result.layer.visible:  # else what is erased from the annotation still seems to be there
+            put_aside(result.layer, aside=True)
+            self._hidden = frame
+        self.dock.bar.say(
+            f"Frame {frame} is your annotation now, its result hidden: correct it, then run again.", "good"
+        )
+
+    def show_result(self, *, always: bool = False) -> None:
+        """Show the result again that was hidden for a correction, unless its frame is still looked at."""
+        if self._hidden is not None and (always or self._hidden != self.workspace.frame):
+            self._hidden = None
+            if self.workspace.result is not None:
+                put_aside(self.workspace.result.layer, aside=False)
 
     def ask_import(self) -> None:
         """Ask for masks or boxes drawn elsewhere."""
         self.workspace.require_movie()
-        name, _ = QFileDialog.getOpenFileName(
+        names, _ = QFileDialog.getOpenFileNames(
             self.dock, "Masks drawn elsewhere", "", "Masks or boxes (*.png *.tif *.tiff *.csv);;All files (*)"
         )
-        if name:
-            path = Path(name)
-            self.import_from(path.parent if path.suffix.lower() == ".png" else path)
+        if names:
+            self.import_from(*map(Path, names))
 
-    def import_from(self, path: Path) -> None:
-        """Take masks or boxes from a file or folder.
+    def import_from(self, path: Path, *more: Path) -> None:
+        """Take masks or boxes from a file or folder, or masks from several files.
 
         Raises
         ------
         InputError
             It cannot be read, or does not fit the movie.
         """
+        from napari_masktrack.io.masks import read_mask_files
         from napari_masktrack.io.readers import read_annotations, read_boxes
         from napari_masktrack.io.session_drawings import DrawnShape
         from napari_masktrack.layers.create import add_shapes
+        from napari_masktrack.widgets.files import with_frame_names
 
         view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
         if path.suffix.lower() == ".csv":
-            boxes = read_boxes(path, view.movie)
-            shapes = [DrawnShape.of_box(item) for item in boxes.items]  # type: ignore[arg-type]
+            found = read_boxes(path, view.movie)
+            shapes = [DrawnShape.of_box(item) for item in found.items]  # type: ignore[arg-type]
             add_shapes(drawings.ensure("shapes"), view, shapes)
         else:
-            found = read_annotations(path, view.movie)
+            movie = with_frame_names(view)
+            found = read_mask_files([path, *more], movie) if more else read_annotations(path, movie)
             for frame in found.frames:
                 drawings.paint(frame, found.label_image(frame, view.movie.shape))
         drawings.settle()
-        self.dock.bar.say(f"Imported {path.name}.", "good")
+        what = f"{len(more) + 1} files" if more else path.name
+        objects, frames = len(found.labels), len(found.frames)
+        self.dock.bar.say(f"Imported {what}: {objects} object(s) on {frames} frame(s).", "good")
+
+    def save(self) -> None:
+        """Save the session; ask where to if there is none, and say where it is."""
+        self.dock.sessions.ask_save()
+        if self.workspace.session is not None:
+            self.dock.bar.say(f"Saved in {self.workspace.session.folder}.", "good")
 
     # Reviewing
 
@@ -304,8 +342,12 @@ class Commands:
         result = self.workspace.result
         if result is None or not result.can_revert or self.runner.is_running:
             raise InputError("There is no propagation to take back.")
-        frames = result.revert()
-        if self.workspace.probability is not None:
-            self.workspace.probability.forget(frames)
-        self.workspace.result_changed.emit()
-        self.dock.bar.say(f"Taken back on {len(frames)} frames.", "good")
+        count, probability = len(result.former_frames), self.workspace.probability
+        steps = [store.reverting() for store in (result, probability) if store is not None]
+        self.dock.bar.say("The last propagation is being taken back.")
+
+        def end() -> None:
+            self.workspace.result_changed.emit()
+            self.dock.bar.say(f"Taken back on {count} frames.", "good")
+
+        self._reverting.start(chain(*steps), end)

@@ -29,8 +29,8 @@ STEPS = {
     "movie": "Open an image, or take the sample: File > Open Sample > MaskTrack.",
     "draw": "Go to a frame where the objects are clear, press Paint, and paint each whole.",
     "run": "Press the button below: the network adapts to your frames and finds the objects on all others.",
-    "working": "Masks appear frame by frame. You may go on looking, or cancel.",
-    "correct": "Look through the movie. Where it went wrong, press J, correct, and run again.",
+    "working": "Working; the bar below says how far. You may go on looking, or cancel.",
+    "correct": "Look through the movie (N: weakest frame). Where it is wrong, press J, correct, run again.",
 }
 """What to do next, by where the user is."""
 
@@ -123,9 +123,11 @@ class MaskTrackDock(QWidget):
         self.bar.started.connect(lambda: self.attempt(self.commands.run))
         self.runner.follow = self.propagate.follow.isChecked
         self.runner.trained.connect(self._follow_training)
+        self.runner.searched.connect(self.propagate.show_search)
         self.runner.framed.connect(self.review.note)
         self.runner.ended.connect(self._follow_end)
         self.finetune.changed.connect(self.show_step)
+        self.propagate.changed.connect(lambda: self.finetune.set_flow(wanted=self.propagate.flow))
         self.viewer.dims.events.current_step.connect(self._follow_frame)
 
     # For the parts of the dock
@@ -178,6 +180,7 @@ class MaskTrackDock(QWidget):
         frames = 1 if view is None else len(view)
         self.propagate.set_frames(frames)
         self.review.set_movie(frames)
+        self.review.set_current(self.workspace.frame)
         self._follow_result()
         self.sessions.follow_movie()
         self._follow_drawings()
@@ -206,6 +209,7 @@ class MaskTrackDock(QWidget):
         self.finetune.plot.add(step.step, step.loss)
 
     def _follow_frame(self, _event: Any = None) -> None:
+        self.commands.show_result()
         self.annotate.show_frame()
         self.review.set_current(self.workspace.frame)
 
@@ -222,7 +226,7 @@ class MaskTrackDock(QWidget):
         self._released = True
         dims = self.viewer.dims.events.current_step
         parts = (self.runner, self.sessions, self.keys, self.commands, self.movie, self.annotate, self.review)
-        ends = [part.release for part in parts]
+        ends = [lambda: self.commands.show_result(always=True), *(part.release for part in parts)]
         ends += [lambda: dims.disconnect(self._follow_frame), self.workspace.release]
         for end in ends:
             with suppress(RuntimeError):  # parts may be gone already when the whole window goes

@@ -189,7 +189,11 @@ class Drawings(QObject):
         return tuple(sorted(set(self._strokes("beside")) - self._located()))
 
     def _located(self) -> set[tuple[int, int]]:
-        drawn = {*self._strokes("masks"), *self._strokes("scribbles"), *self.absent}
+        return self._drawn() | set(self.absent)
+
+    def _drawn(self) -> set[tuple[int, int]]:
+        """Give the frames and objects of which something says where they are."""
+        drawn = {*self._strokes("masks"), *self._strokes("scribbles")}
         return drawn | {(shape.frame, shape.label) for shape in self._shapes}
 
     def _strokes(self, role: str) -> Iterator[tuple[int, int]]:
@@ -271,11 +275,11 @@ class Drawings(QObject):
         Raises
         ------
         AnnotationError
-            The object is drawn on that frame.
+            The object is drawn on that frame; strokes that say what it is not do no harm.
         """
-        if absent and label in self._painted.get(frame, ()):
+        if absent and (frame, label) in self._drawn():
             raise AnnotationError(
-                f"Object {label} is painted on frame {frame}; erase it there before you call it absent."
+                f"Object {label} is drawn on frame {frame}; erase it there before you call it absent."
             )
         mark_absent(self.ensure("masks"), frame, label, absent=absent)
         self.corrected.add(frame)

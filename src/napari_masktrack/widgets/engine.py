@@ -1,9 +1,10 @@
 """What runs in the thread: load, fine-tune, propagate, compare. Knows neither Qt nor layers."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import WorkError
+from napari_masktrack.widgets.quiet import TORCH, load_libraries, no_collections
 
 DEFAULT = "default"
 """Name of the built-in model."""
@@ -57,12 +59,16 @@ class Plan:
     device : str
     finetune : FinetuneConfig or None
         None leaves the weights as they are.
+    finetune_flow : bool
+        Whether a second network is fine-tuned on the optical flow, too.
     propagation : PropagationConfig or None
         None leaves the masks as they are.
+    crf_search : bool
+        Whether the CRF's parameters are searched on the annotated frames first, instead of the paper's.
     frames : range or None
         The frames to propagate to; None for all.
-    weights : Path or None
-        Where fine-tuned weights are saved.
+    save_weights : callable or None
+        Is given what writes fine-tuned weights to a path, and lets it write; see `Session.save_weights`.
     probability : bool
         Whether frames come with the probability of each pixel.
     """
@@ -72,9 +78,11 @@ class Plan:
     model: str | Path | None = DEFAULT
     device: str = "auto"
     finetune: FinetuneConfig | None = None
+    finetune_flow: bool = False
     propagation: PropagationConfig | None = None
+    crf_search: bool = False
     frames: range | None = None
-    weights: Path | None = None
+    save_weights: Callable[[Callable[[Path], object]], object] | None = None
     probability: bool = False
 
 
@@ -103,7 +111,7 @@ class Engine:
 
         Yields
         ------
-        Phase, TrainStep, Described or FrameResult
+        Phase, TrainStep, SearchStep, Described or FrameResult
         """
         if plan.finetune is not None:
             plan.annotations.check(len(plan.movie), plan.movie.shape)
@@ -113,8 +121,9 @@ class Engine:
             if plan.finetune is not None:
                 yield from self._finetune(tracker, plan, plan.finetune)
             if plan.propagation is not None:
+                crf = yield from _fit_crf(tracker, plan, plan.propagation)
                 frames = len(plan.movie) if plan.frames is None else len(plan.frames)
-                yield Described(dict(tracker.description()))
+                yield Described(dict(tracker.description()) | crf)
                 yield Phase("Propagating", frames)
                 results = tracker.propagate(
                     plan.movie,
@@ -154,13 +163,19 @@ class Engine:
             rest(tracker)
 
     def _finetune(self, tracker: Any, plan: Plan, config: FinetuneConfig) -> Iterator[Any]:
-        yield Phase("Fine-tuning", config.steps)
-        with closing(tracker.finetune(plan.movie, plan.annotations, config)) as steps:
-            for step in steps:
-                self.tuned = True
-                yield step
-        if plan.weights is not None:
-            tracker.save(plan.weights)
+        streams: dict[str, dict[str, str]] = {"Fine-tuning": {}}
+        if plan.finetune_flow:
+            streams["Fine-tuning motion"] = {"stream": "motion"}
+        for title, stream in streams.items():
+            yield Phase(title, config.steps)
+            with closing(tracker.finetune(plan.movie, plan.annotations, config, **stream)) as steps:
+                with no_collections():  # torch imports a part of itself with its first optimiser
+                    first = next(steps, None)
+                for step in () if first is None else chain([first], steps):
+                    self.tuned = True
+                    yield step
+        if plan.save_weights is not None:
+            plan.save_weights(tracker.save)
 
     def _ready(self, plan: Plan) -> Any:
         """Load the weights, or take those of now, and put them on the device."""
@@ -171,6 +186,26 @@ class Engine:
             self._loaded, self.tuned = wanted, False
         wake(self._tracker, plan.device)
         return self._tracker
+
+
+def _fit_crf(tracker: Any, plan: Plan, config: PropagationConfig) -> Generator[Any, None, dict[str, str]]:
+    """Set the CRF's parameters, if it is wanted; gives what the result is to record of them."""
+    from napari_masktrack.core.crf import CrfConfig
+
+    if not config.crf:
+        return {}
+    if not plan.crf_search:
+        tracker.crf = CrfConfig()
+        return {}
+    yield Phase("Fitting the CRF")
+    last: Any = None
+    with closing(tracker.fit_crf(plan.movie, plan.annotations, config)) as steps:
+        for step in steps:
+            if last is None:
+                yield Phase("Fitting the CRF", step.steps)
+            last = step
+            yield step
+    return {} if last is None else {"crf": str(last.config), "crf_similarity": f"{last.similarity:.4f}"}
 
 
 def comparable(annotations: Annotations) -> tuple[int, ...]:
@@ -225,7 +260,9 @@ def load_tracker(model: str | Path, device: str) -> Any:
         # torch's first optimiser imports triton, which crashes against Mesa's LLVM once a canvas exists.
         sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
     try:
-        from napari_masktrack.tracker import Tracker
+        load_libraries("torch", TORCH)
+        with no_collections():
+            from napari_masktrack.tracker import Tracker
     except (ImportError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WorkError(
@@ -236,20 +273,28 @@ def load_tracker(model: str | Path, device: str) -> Any:
 
 
 def wake(tracker: Any, device: str) -> None:
-    """Put the network on the device that is wanted."""
+    """Put the networks on the device that is wanted."""
     if not hasattr(tracker, "network"):
         return
     from napari_masktrack.model.device import choose_device, place
 
     tracker.device = choose_device(device)
-    tracker.network = place(tracker.network, tracker.device)
+    for name, network in _networks(tracker):
+        setattr(tracker, name, place(network, tracker.device))
 
 
 def rest(tracker: Any) -> None:
-    """Take the network off the GPU, so that its memory is free between runs."""
+    """Take the networks off the GPU, so that its memory is free between runs."""
     torch = sys.modules.get("torch")
     if not hasattr(tracker, "network") or torch is None or tracker.device.type == "cpu":
         return
-    tracker.network = tracker.network.to("cpu")
+    for name, network in _networks(tracker):
+        setattr(tracker, name, network.to("cpu"))
     if tracker.device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def _networks(tracker: Any) -> list[tuple[str, Any]]:
+    """Give the networks of a tracker by name: that of the images, and that of the motion if there is one."""
+    found = ((name, getattr(tracker, name, None)) for name in ("network", "motion"))
+    return [(name, network) for name, network in found if network is not None]

@@ -5,13 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtWidgets import QFileDialog
 
 from napari_masktrack.errors import InputError
-from napari_masktrack.io.exporters import open_writer
+from napari_masktrack.io.exporters import EXPORTERS, open_writer
 from napari_masktrack.widgets.engine import Phase
 
 if TYPE_CHECKING:
     from napari_masktrack.widgets.dock import MaskTrackDock
+
+
+def ask_export(dock: "MaskTrackDock") -> None:
+    """Ask where to, and export; raises as `export`, and if there is no movie."""
+    kind = dock.save.format.currentData()
+    suffixes = EXPORTERS[kind].suffixes
+    start = f"{dock.workspace.require_movie().movie.name}-masks{suffixes[0] if suffixes else ''}"
+    name, _ = QFileDialog.getSaveFileName(dock, "Export the masks", start)
+    if name:
+        export(dock, Path(name), kind)
 
 
 def export(dock: "MaskTrackDock", path: Path, kind: str) -> None:

@@ -1,27 +1,46 @@
 """Readers and writers that napari calls: folders of label masks in, label layers out."""
 
 from collections.abc import Callable
+from copy import copy
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import InputError, OutputError
 from napari_masktrack.io.exporters import EXPORTERS
+from napari_masktrack.io.frames import View
+from napari_masktrack.io.readers import open_movie
+from napari_masktrack.layers.movie import LayerMovie
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def get_mask_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Give the reader of a folder of label masks; None for anything else.
+MASK_FOLDERS = ("masks", "annotations")
+"""How the names of folders end that this plugin writes, in the window and in the terminal."""
+
+
+def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Give the reader of a session, or of a folder of label masks; None for anything else.
+
+    napari knows no patterns for folders: it offers each to every plugin that takes any. So this is where
+    folders of others are left alone.
 
     Parameters
     ----------
     path : str or list of str
-        What was dropped on napari.
+        What was dropped on napari: for a session its folder, or ``session.json`` in it.
     """
-    if not isinstance(path, str) or not Path(path).is_dir():
+    from napari_masktrack.layers.reader import get_reader as get_session_reader
+
+    return get_session_reader(path) or get_mask_reader(path)
+
+
+def get_mask_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
+    """Give the reader of a folder of PNG masks whose name ends in one of `MASK_FOLDERS`; else None."""
+    if not isinstance(path, str) or not Path(path).name.lower().endswith(MASK_FOLDERS):
         return None
     return read_masks if any(Path(path).glob("*.png")) else None
 
@@ -49,6 +68,23 @@ def read_masks(path: str | PathLike[str]) -> list[LayerData]:
     for frame, image in zip(frames, images, strict=True):
         stack[frame] = image
     return [(stack, {"name": Path(path).name}, "labels")]
+
+
+def with_frame_names(view: LayerMovie) -> Movie:
+    """Give a layer's movie with the names of its frames' files, if napari opened a folder of images."""
+    path = view.layer.source.path
+    if path is None or not Path(path).is_dir():
+        return view.movie
+    try:
+        names = open_movie(path).frame_names
+    except InputError:
+        return view.movie
+    if len(names) != len(view.movie):
+        return view.movie
+    named = copy(view.movie)
+    named.data = View(named.data, range(len(named.data.shape)))
+    named.data.frame_names = names
+    return named
 
 
 def write_png(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QCheckBox, QFileDialog
 
 from napari_masktrack.config import FINETUNE, FinetuneConfig
 from napari_masktrack.widgets.engine import DEFAULT
@@ -50,6 +50,14 @@ class FinetuneSection(Section):
         form.addRow("Fine-tune", self.mode)
         form.addRow("Start from", self.start)
         form.addRow("Device", self.device)
+        self.flow = QCheckBox("Also adapt to the motion")
+        explain(
+            self.flow,
+            "Fine-tune a second network on the optical flow of your frames; takes as long again, and needs "
+            "'Look at motion, too' under 4 Propagate > Details",
+            "Also adapt the flow stream",
+        )
+        self.rows.addWidget(self.flow)
         self.details = ConfigForm(self._defaults("quick"))
         self.details_fold = Fold(
             "Details", self.details, tooltip="Every setting of the fine-tuning", is_open=False
@@ -59,6 +67,7 @@ class FinetuneSection(Section):
         self.rows.addWidget(self.plot)
         self.plot.hide()
         self._list_models(folder)
+        self.set_flow(wanted=False)
         self.mode.currentIndexChanged.connect(lambda _: self._follow_mode())
         self.start.activated.connect(self._ask_for_file)
         for box in (self.device, self.start):
@@ -79,6 +88,16 @@ class FinetuneSection(Section):
         """Choose a mode and, if given, its details."""
         self.mode.setCurrentIndex(max(self.mode.findData(mode), 0))
         self.details.set_value(config or self._defaults(mode))
+
+    @property
+    def adapts_flow(self) -> bool:
+        """Whether a second network is to be fine-tuned on the optical flow."""
+        return self.flow.isEnabled() and self.flow.isChecked()
+
+    def set_flow(self, *, wanted: bool) -> None:
+        """Say whether the propagation looks at the motion; only then there is something to adapt."""
+        self._has_flow = wanted
+        self.flow.setEnabled(wanted and self.mode.currentData() != "off")
 
     @property
     def model(self) -> str | Path | None:
@@ -107,6 +126,7 @@ class FinetuneSection(Section):
         mode = self.mode.currentData()
         self.details.set_value(self._defaults(mode))
         self.details_fold.setVisible(mode != "off")
+        self.set_flow(wanted=self._has_flow)
         self.changed.emit()
 
     def _list_models(self, folder: Path | None) -> None:

@@ -82,7 +82,7 @@ class LayerChoice(Choice):
         self.blockSignals(True)
         self.clear()
         for layer in self._layers:
-            self.addItem((self._nothing or "no such layer yet") if layer is None else layer.name)
+            self.addItem((self._nothing or "none yet") if layer is None else layer.name)
         self.set_value(chosen)
         self.blockSignals(False)
         if self.value() is not chosen:

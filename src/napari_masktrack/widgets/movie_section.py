@@ -108,7 +108,7 @@ class MovieSection(Section):
             box.clear()
             box.addItem(none, None)
             for axis, size in enumerate(shape):
-                box.addItem(f"axis {axis}{_named(layer, axis)}: {size} entries", axis)
+                box.addItem(f"axis {axis}{_named(layer, axis)}: {size} long", axis)
             box.setCurrentIndex(0 if chosen is None else box.findData(chosen))
             box.setEnabled(not (layer.rgb and box is self.channel_axis))
             box.blockSignals(False)

@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_masktrack.widgets.form import explain
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 22.0, 8.0, 18.0
+SHARE = 0.15
+"""What a new step counts in the running mean."""
 ACCENT = QColor("#4f8ef7")
 """Readable on light and dark themes."""
 
@@ -101,22 +103,32 @@ class LossPlot(Plot):
 
     def __init__(self) -> None:
         super().__init__(
-            height=84, title="Loss plot", tooltip="How wrong the network is on your frames; it should fall"
+            height=84,
+            title="Loss plot",
+            tooltip="How wrong the network is on your frames at each step; the thick line should fall",
         )
         self._points: list[tuple[int, float]] = []
+        self._means: list[tuple[int, float]] = []
 
     def value(self) -> list[tuple[int, float]]:
         """Give the points, step and loss."""
         return list(self._points)
 
+    @property
+    def means(self) -> list[tuple[int, float]]:
+        """The thick line: step and running mean of the loss."""
+        return list(self._means)
+
     def clear(self, steps: int = 1) -> None:
         """Begin again."""
-        self._points, self.x_range = [], (0.0, float(max(steps, 1)))
+        self._points, self._means, self.x_range = [], [], (0.0, float(max(steps, 1)))
         self.update()
 
     def add(self, step: int, loss: float) -> None:
         """Add a point."""
+        before = self._means[-1][1] if self._means else loss
         self._points.append((step, loss))
+        self._means.append((step, before + SHARE * (loss - before)))
         self.x_range = 0.0, max(self.x_range[1], float(step))
         self.y_range = 0.0, max(max(loss for _, loss in self._points), 1e-6)
         self.update()
@@ -127,9 +139,12 @@ class LossPlot(Plot):
             self.say(painter, "The loss appears here while the network adapts.")
             return
         self.draw_axes(painter, x_ticks=[0, self.x_range[1]], y_ticks=[0, self.y_range[1]])
-        painter.setPen(QPen(ACCENT, 1.8))
-        points = [self.at(step, loss) for step, loss in self._points]
-        painter.drawPolyline(QPolygonF(points))
+        faint = QColor(ACCENT)
+        faint.setAlpha(110)
+        for values, pen in ((self._points, QPen(faint, 1)), (self._means, QPen(ACCENT, 2))):
+            painter.setPen(pen)
+            points = [self.at(step, loss) for step, loss in values]
+            painter.drawPolyline(QPolygonF(points))
         painter.drawEllipse(points[-1], 2.0, 2.0)
 
 

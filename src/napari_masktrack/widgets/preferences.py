@@ -1,8 +1,13 @@
 """What is set on napari's preferences page."""
 
+import re
+import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Self
+
+from napari_masktrack.io.session import SESSION_SUFFIX
 
 PLUGIN = "napari-masktrack"
 
@@ -53,3 +58,24 @@ class Preferences:
             bool(values.autosave),
             Path(sessions) if sessions else None,
         )
+
+
+def open_sessions_here() -> None:
+    """Let napari open session folders with this plugin, unless the user chose otherwise.
+
+    napari offers a folder to every plugin that takes any, and asks which one is meant. So this is noted
+    among its preferences for files, for names that end in `SESSION_SUFFIX` only.
+    """
+    from napari.settings import get_settings
+
+    plugins, pattern = get_settings().plugins, f"*{SESSION_SUFFIX}/"
+    if pattern not in plugins.extension2reader:
+        plugins.extension2reader = {**plugins.extension2reader, pattern: PLUGIN}
+
+
+def free_folder(parent: Path, movie: str) -> Path:
+    """Name a new session after a movie and the time."""
+    name = re.sub(r"[^\w.-]+", "_", movie)[:60]
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+    return next(path for each in names if not (path := parent / f"{each}{SESSION_SUFFIX}").exists())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QRadioButton
@@ -9,7 +10,7 @@ from qtpy.QtWidgets import QButtonGroup, QCheckBox, QRadioButton
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.errors import AnnotationError
 from napari_masktrack.widgets.form import Choice, ConfigForm, WholeNumber, explain
-from napari_masktrack.widgets.section import Fold, Section
+from napari_masktrack.widgets.section import Fold, Section, note
 
 DIRECTIONS = {
     "both": "\N{LEFT RIGHT ARROW} both ways",
@@ -32,6 +33,7 @@ class PropagateSection(Section):
     def __init__(self, touched: Callable[[], range | None]) -> None:
         super().__init__()
         self._touched, self._frames = touched, 1
+        self._first_similarity: float | None = None
         self.direction = Choice()
         for key, title in DIRECTIONS.items():
             self.direction.addItem(title, key)
@@ -48,13 +50,28 @@ class PropagateSection(Section):
             "Also show probabilities",
             "One more layer: how probable each pixel is some object, from 0 to 255",
         )
-        self.details = ConfigForm(PropagationConfig(), leave_out=("direction", "both_sides"))
-        self.rows.addWidget(
-            Fold("Details", self.details, tooltip="Every setting of the propagation", is_open=False)
-        )
+        self._add_details()
         self._group.buttonToggled.connect(lambda *_: self._enable())
         self.direction.currentIndexChanged.connect(lambda _: self._enable())
         self._enable()
+
+    def _add_details(self) -> None:
+        self.details = ConfigForm(PropagationConfig(), leave_out=("direction", "both_sides"))
+        self.crf_search = QCheckBox("Search its parameters first")
+        explain(
+            self.crf_search,
+            "Search the CRF's parameters on your painted frames before propagating, instead of the paper's; "
+            "needs 'Sharpen with a CRF'",
+            "Search the CRF's parameters on the annotated frames first",
+        )
+        self.searched = note()
+        self.searched.hide()
+        for control in (self.searched, self.crf_search):
+            self.details.add_below("crf", control)
+        self.rows.addWidget(
+            Fold("Details", self.details, tooltip="Every setting of the propagation", is_open=False)
+        )
+        self.details.changed.connect(self._enable)
 
     def _add_frames(self) -> None:
         self.everything, self.touched, self.part = (
@@ -102,6 +119,39 @@ class PropagateSection(Section):
         self.compare.setChecked(config.both_sides)
         self.details.set_value(config)
 
+    @property
+    def flow(self) -> bool:
+        """Whether the motion is looked at, too."""
+        return self._is_on("flow")
+
+    @property
+    def searches_crf(self) -> bool:
+        """Whether the CRF's parameters are searched on the annotated frames first."""
+        return self._is_on("crf") and self.crf_search.isChecked()
+
+    def begin_search(self) -> None:
+        """Forget what the last search found."""
+        self._first_similarity = None
+        self._say_search("")
+
+    def show_search(self, step: Any) -> None:
+        """Show how far a search is, and what it has reached; see `SearchStep`."""
+        if self._first_similarity is None:
+            self._first_similarity = step.similarity
+        self._say_search(
+            f"IoU on your frames: {self._first_similarity:.3f} before, {step.similarity:.3f} "
+            f"with the best of {step.step} tried."
+        )
+
+    def end_search(self) -> None:
+        """Say so if there was nothing to search on."""
+        if self.searches_crf and self._first_similarity is None:
+            self._say_search("Not searched: no painted mask could be carried over two frames.")
+
+    def _say_search(self, text: str) -> None:
+        self.searched.setText(text)
+        self.searched.setHidden(not text)
+
     def frames(self) -> range | None:
         """Give the frames to propagate to; None for all.
 
@@ -136,7 +186,11 @@ class PropagateSection(Section):
         for widget in (self.first, self.last):
             widget.setEnabled(self.part.isChecked())
         self.compare.setEnabled(self.direction.currentData() == "both")
+        self.crf_search.setEnabled(self._is_on("crf"))
         self.changed.emit()
+
+    def _is_on(self, name: str) -> bool:
+        return bool(self.details.rows[name].read())
 
 
 def range_around(annotated: tuple[int, ...], corrected: set[int], frames: int) -> range | None:

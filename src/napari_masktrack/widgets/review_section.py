@@ -59,7 +59,7 @@ class ReviewSection(Section):
         self.line(QLabel("Timeline"), self.shown)
         self.timeline = Timeline()
         self.rows.addWidget(self.timeline)
-        self.rows.addWidget(note("\u25bc your frames   \u25cb suggested   number: object"))
+        self.rows.addWidget(note("\u25bc yours   \u25cb suggested   number: object"))
         self.next = button(
             "Next frame to annotate (N)",
             "Go to the frame where your help is worth most, and say why (key N)",
@@ -71,7 +71,7 @@ class ReviewSection(Section):
             Labels,
             title="Reference",
             tooltip="A layer with the true masks; without one each of your frames is left out in turn",
-            nothing="none: leave-one-out on my frames",
+            nothing="none: leave-one-out",
             accept=lambda layer: role_of(layer) == "masks",
         )
         self.form().addRow("Reference", self.reference)

@@ -50,11 +50,11 @@ class RunBar(QWidget):
         rows = QVBoxLayout(self)
         rows.setContentsMargins(6, 4, 6, 6)
         rows.addWidget(self.message)
-        rows.addWidget(self.run)
         line = QHBoxLayout()
         line.addWidget(self.bar, 3)
         line.addWidget(self.cancel, 1)
         rows.addLayout(line)
+        rows.addWidget(self.run)  # last, so that it stays where it is: a double click must not hit Cancel
         self.set_running(running=False)
 
     def set_title(self, text: str) -> None:

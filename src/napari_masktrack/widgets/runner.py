@@ -1,5 +1,6 @@
 """Starts the long work of a dock and puts what comes back where it belongs."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -9,9 +10,13 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.widgets.engine import Described, Engine, Phase, Plan
+from napari_masktrack.widgets.quiet import no_collections
 from napari_masktrack.widgets.run_bar import RunBar
 from napari_masktrack.widgets.worker import Job
 from napari_masktrack.widgets.workspace import Workspace
+
+TELL = 0.2
+"""Seconds between two looks of napari at how far the work is: at each it redraws what is open."""
 
 
 class Runner(QObject):
@@ -21,6 +26,8 @@ class Runner(QObject):
     ----------
     trained : Signal(object)
         A `TrainStep`.
+    searched : Signal(object)
+        A `SearchStep`, of the search for the CRF's parameters.
     framed : Signal(object)
         A `FrameResult` that is in the layer now.
     ended : Signal(str, str)
@@ -28,6 +35,7 @@ class Runner(QObject):
     """
 
     trained = Signal(object)
+    searched = Signal(object)
     framed = Signal(object)
     ended = Signal(str, str)
 
@@ -43,6 +51,7 @@ class Runner(QObject):
         self._settings: dict[str, Any] = {}
         self._probability = False
         self._activity: Any = None
+        self._untold, self._told = 0, 0.0
         self._writing = False
         self._take: Callable[[Any], None] | None = None
         bar.cancelled.connect(self.cancel)
@@ -72,12 +81,28 @@ class Runner(QObject):
             "settings": {
                 "finetune": None if plan.finetune is None else asdict(plan.finetune),
                 "propagate": None if plan.propagation is None else asdict(plan.propagation),
+                "finetune_flow": plan.finetune_flow,
+                "crf_search": plan.crf_search,
             }
         }
-        self.start(lambda: self.engine.run(plan), "fine-tuning and propagation", self._route)
+        layers = self.workspace.show_result(probability=plan.probability)
+        self.start(lambda: self._work(plan), "fine-tuning and propagation", self._route, before=layers)
 
-    def start(self, work: Callable[[], Iterator[Any]], title: str, take: Callable[[Any], None]) -> None:
-        """Do any work; what is not a `Phase` goes to `take`, on the main thread."""
+    def _work(self, plan: Plan) -> Iterator[Any]:
+        """Run in the thread, where also that is imported with which the window writes frames to disk."""
+        with no_collections():
+            import zarr  # noqa: F401
+        yield from self.engine.run(plan)
+
+    def start(
+        self,
+        work: Callable[[], Iterator[Any]],
+        title: str,
+        take: Callable[[Any], None],
+        *,
+        before: Iterator[object] | None = None,
+    ) -> None:
+        """Do any work; what is not a `Phase` goes to `take`, on the main thread; `before`: as `Job.start`."""
         if self.is_running:
             return
         # The thread of a cancelled job may still be at its last step, with the same network.
@@ -88,7 +113,7 @@ class Runner(QObject):
         self.bar.set_running(running=True)
         self.bar.begin("Starting", 0)
         self.bar.say("")
-        self.job.start()
+        self.job.start(before)
 
     def cancel(self) -> None:
         """Stop; what is finished stays."""
@@ -113,26 +138,34 @@ class Runner(QObject):
             self.bar.say(str(error), "error")
 
     def _begin(self, phase: Phase) -> None:
-        seconds = self._seconds if phase.title == "Fine-tuning" else None
+        seconds = self._seconds if phase.title.startswith("Fine-tuning") else None
         self.bar.begin(phase.title, phase.steps, seconds=seconds, least=0 if seconds is None else self._least)
         self._close_activity()
         self._activity = progress(total=phase.steps, desc=f"MaskTrack: {phase.title}")
+        self._untold, self._told = 0, time.monotonic()
 
     def advance(self) -> None:
         """Take note of one more step."""
         self.bar.advance()
-        if self._activity is not None:
-            self._activity.update(1)
+        self._untold += 1
+        if self._activity is not None and time.monotonic() - self._told > TELL:
+            untold, self._untold, self._told = self._untold, 0, time.monotonic()
+            self._activity.update(untold)
 
     def _route(self, item: Any) -> None:
         if isinstance(item, Described):
             self.workspace.ensure_result().begin({**item.notes, **self._settings})
             if self._probability:
                 self.workspace.ensure_probability()
+            if self.workspace.probability is not None:
+                self.workspace.probability.begin()
             self._writing = True
         elif hasattr(item, "loss"):
             self.advance()
             self.trained.emit(item)
+        elif hasattr(item, "similarity"):
+            self.advance()
+            self.searched.emit(item)
         else:
             self._write(item)
 
@@ -144,7 +177,7 @@ class Runner(QObject):
             return
         dims = self.workspace.viewer.dims
         result.write_frame(item, dims)
-        if item.probability is not None and self.workspace.probability is not None:
+        if self.workspace.probability is not None:
             self.workspace.probability.write_frame(item.frame, item.probability, dims)
         self.advance()
         if self.follow():

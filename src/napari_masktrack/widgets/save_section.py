@@ -6,6 +6,9 @@ from napari_masktrack.io.exporters import EXPORTERS
 from napari_masktrack.widgets.form import Choice, explain
 from napari_masktrack.widgets.section import Section, button, note
 
+NOWHERE = "Nothing is saved yet."
+ASK = "Save session\N{HORIZONTAL ELLIPSIS}"
+
 
 class SaveSection(Section):
     """Buttons for files; what they do is in `Sessions`.
@@ -27,7 +30,7 @@ class SaveSection(Section):
         self.export = button(
             "Export\N{HORIZONTAL ELLIPSIS}", "Write the result to files", lambda: self.asked.emit("export")
         )
-        self.line(self.format, self.export)
+        self.line(self.format, self.export).setStretch(0, 3)
         self.revert = button(
             "Revert last propagation",
             "Bring the masks back that were there before the last run",
@@ -40,12 +43,12 @@ class SaveSection(Section):
             lambda: self.asked.emit("open"),
         )
         self.save = button(
-            "Save session\N{HORIZONTAL ELLIPSIS}",
+            ASK,
             "Keep drawings, settings, weights and results in a folder, from now on as you work",
             lambda: self.asked.emit("save"),
         )
         self.line(self.open, self.save)
-        self.where = note("Nothing is saved yet.")
+        self.where = note(NOWHERE)
         self.rows.addWidget(self.where)
         self.set_state(has_result=False, can_revert=False)
 
@@ -57,3 +60,4 @@ class SaveSection(Section):
     def set_where(self, text: str) -> None:
         """Say where the work is kept."""
         self.where.setText(text)
+        self.save.setText(ASK if text == NOWHERE else "Save now")  # nobody is asked where a second time

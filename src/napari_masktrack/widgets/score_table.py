@@ -10,8 +10,10 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_masktrack.widgets.engine import Score
 from napari_masktrack.widgets.form import explain
 
-COLUMNS = ("Object", "J", "Recall", "Decay", "F", "Worst")
+COLUMNS = ("Object", "IoU", "Recall", "Decay", "F", "Worst")
 WORST = 3
+SHOWN = 8
+"""Rows that are shown without scrolling."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +84,13 @@ class ScoreTable(QTableWidget):
         header, side = self.horizontalHeader(), self.verticalHeader()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-            header.setStretchLastSection(True)
+            header.setSectionResizeMode(len(COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         if side is not None:
             side.hide()
             side.setDefaultSectionSize(22)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setTabKeyNavigation(False)
-        self.setFixedHeight(124)
         self._rows: tuple[Summary, ...] = ()
         self.itemSelectionChanged.connect(self._go)
 
@@ -103,16 +104,17 @@ class ScoreTable(QTableWidget):
         self.blockSignals(True)
         self.setRowCount(len(rows))
         for row, each in enumerate(rows):
-            for column, text in enumerate(texts_of(each)):
+            for column, text in enumerate(texts_of(each, decimals=2)):
                 item = QTableWidgetItem(text)
                 item.setToolTip(_explained(each))
                 self.setItem(row, column, item)
         self.clearSelection()
         self.blockSignals(False)
+        self.setFixedHeight(34 + 22 * min(max(len(rows), 2), SHOWN))
 
     def text(self) -> str:
         """Give the table as it can be pasted into a spreadsheet."""
-        lines = ["\t".join((*COLUMNS, "Quantiles of J"))]
+        lines = ["\t".join((*COLUMNS, "Quantiles of IoU"))]
         for each in self._rows:
             parts = " ".join(f"{percent:g}%:{value:.3f}" for percent, value in each.quantiles.items())
             lines.append("\t".join((*texts_of(each), parts)))
@@ -124,10 +126,10 @@ class ScoreTable(QTableWidget):
             self.went.emit(self._rows[row].worst[0])
 
 
-def texts_of(row: Summary) -> tuple[str, ...]:
+def texts_of(row: Summary, *, decimals: int = 3) -> tuple[str, ...]:
     """Give the cells of a row."""
     numbers = (row.mean, row.recall, row.decay, row.contour)
-    said = ["\N{EM DASH}" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+    said = ["\N{EM DASH}" if math.isnan(number) else f"{number:.{decimals}f}" for number in numbers]
     return ("all" if row.label is None else str(row.label), *said, ", ".join(map(str, row.worst)))
 
 
@@ -146,6 +148,7 @@ def _summary(label: int | None, scores: Sequence[Score]) -> Summary:
 def _explained(row: Summary) -> str:
     parts = ", ".join(f"{percent:g} % below {value:.2f}" for percent, value in row.quantiles.items())
     return (
-        "J: overlap with the truth (IoU). Recall: share of frames with J above 0.5. Decay: J of the first "
-        f"quarter of the frames minus that of the last. F: how well the outline fits.\nQuantiles: {parts}"
+        "IoU: overlap with the truth, also called J. Recall: share of frames with an IoU above 0.5. Decay: "
+        "IoU of the first quarter of the frames minus that of the last. F: how well the outline fits.\n"
+        f"Quantiles: {parts}"
     )

@@ -1,28 +1,30 @@
 """Keeps the work of a dock in a session folder, opens one, and exports results."""
 
-import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from itertools import count
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels, Layer, Shapes
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.errors import InputError, MaskTrackError
-from napari_masktrack.io.exporters import EXPORTERS
 from napari_masktrack.io.session import SESSION_SUFFIX, MovieReference, Session, SessionObject
 from napari_masktrack.layers.create import notes_of, role_of
-from napari_masktrack.layers.result import ResultStore
-from napari_masktrack.layers.session import SessionLink, restore_layers
+from napari_masktrack.layers.reader import LayerData, read_drawings
+from napari_masktrack.layers.session import SessionLink, restore_look
+from napari_masktrack.layers.stored import StoredFrames
+from napari_masktrack.widgets.engine import Phase
 from napari_masktrack.widgets.exports import export
+from napari_masktrack.widgets.preferences import free_folder, open_sessions_here
 from napari_masktrack.widgets.slices import Slices
+from napari_masktrack.widgets.watched import Watched
 from napari_masktrack.widgets.worker import Job
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Sessions(QObject):
         self._slices.failed.connect(dock.complain)
         self._beginning: Job | None = None
         self._opened: list[Session] = []
-        self._watched: list[Layer] = []
+        self._watched: Watched | None = None
         self.workspace.result_changed.connect(self._note_result)
         dock.destroyed.connect(partial(_close_all, self._opened))
         self._timer = QTimer(self, interval=TICK)
@@ -80,15 +82,24 @@ class Sessions(QObject):
     def create_by_itself(self) -> None:
         """Begin a session where nobody chose a folder, so that no work is lost; soon, off the main thread."""
         view, folder = self.workspace.view, self.dock.preferences.sessions
-        if view is None or self.session is not None or self._beginning is not None:
-            return
+        if view is not None and self.session is None and self._beginning is None:
+            self._create_soon(lambda: free_folder(folder, view.movie.name))
+
+    def _create_soon(self, place: Callable[[], Path], *, chosen: bool = False) -> None:
+        """As `create`, but the movie is looked at in a thread; a chosen place replaces one that was not."""
+        if self._beginning is not None:
+            self._beginning.cancel()
+        view = self.workspace.require_movie()
         path, planes = view.layer.source.path, tuple(view.axes.planes.items())
         job = Job(lambda: iter([MovieReference.of(view.movie, path=path, planes=planes)]), title="session")
 
         def begin(reference: MovieReference) -> None:
             now = self.workspace.view
-            if now is not None and now.layer is view.layer and self.session is None:
-                self.dock.attempt(lambda: self._create(free_folder(folder, view.movie.name), reference))
+            if now is not None and now.layer is view.layer and (chosen or self.session is None):
+                self.close()
+                self.dock.attempt(lambda: self._create(place(), reference))
+                if chosen and self.session is not None:
+                    self.dock.bar.say(f"Saved in {self.session.folder}.", "good")
 
         job.arrived.connect(begin)
         job.ended.connect(self._end_beginning)
@@ -103,9 +114,9 @@ class Sessions(QObject):
     def _create(self, folder: Path, reference: MovieReference) -> None:
         session = Session.create(folder, reference, settings=self.settings())
         self._begin(session)
-        if self.workspace.result is not None:
-            self.workspace.result.session = None  # until `save_to` has written what there is
-            self._slices.start(self.workspace.result.save_to(session))
+        stores = [store for store in self._stores().values() if store is not None]
+        if stores:
+            self._slices.start(chain(*[store.save_to(session) for store in stores]))
 
     def open(self, folder: Path) -> None:
         """Go on with a session; its movie is the one that is open, or is opened.
@@ -115,34 +126,62 @@ class Sessions(QObject):
         InputError
             There is no session, or its movie is another one or cannot be found.
         """
-        view = self.workspace.view
-        if view is None or not _fits(folder, view.movie):
-            self._open_layers(folder)
-            return
         self.flush()  # it may be the one that is open
-        with Session.open(folder, read_only=True) as session:
-            layers = restore_layers(session, view)
+        self._show(folder, read_drawings(folder, self.workspace.view))
+
+    def open_soon(self, folder: Path) -> None:
+        """As `open`, but everything is read in the dock's thread; raises as `flush`."""
+        if self.session is not None and self.session.folder.absolute() == folder.absolute():
+            self.open(folder)  # what is drawn meanwhile would be missing from what was read
+            return
+        view, found = self.workspace.view, list[list[LayerData]]()
+
+        def work() -> Iterator[Any]:
+            yield Phase("Opening the session")
+            yield read_drawings(folder, view)
+
+        def end(_ending: str, _message: str) -> None:
+            self.dock.runner.ended.disconnect(end)
+            if found and self.workspace.view is view:
+                self.dock.attempt(lambda: self._show(folder, found[0]))
+
+        self.dock.runner.ended.connect(end)
+        self.dock.runner.start(work, "opening a session", found.append)
+
+    def _show(self, folder: Path, read: list[LayerData]) -> None:
+        """Show what was read: layers to draw on, or the movie too, whose session the dock then follows."""
+        layers = [Layer.create(*each) for each in read]
+        image = next((layer for layer in layers if isinstance(layer, Image)), None)
+        if image is not None:
+            for layer in layers:
+                self.dock.viewer.add_layer(layer)
+            self.dock.movie.set_value(image)
+            return
         self.close()
         drawings = self.workspace.require_drawings()
         drawings.give_up()  # else what was drawn before would be saved into this session
-        for role, layer in layers.items():
+        for layer in layers:
             self.dock.viewer.add_layer(layer)
-            drawings.take(role, layer)
-        self._adopt(folder, restored=list(layers.values()))
+            drawings.take(str(role_of(layer)), layer)
+        self._adopt(folder, restored=layers)
 
     def close(self) -> None:
         """Save the rest and let the session go."""
         self._timer.stop()
         link, self.link = self.link, None
+        watched, self._watched = self._watched, None
         session, self.workspace.session = self.workspace.session, None
         try:
             self._slices.finish()
+            if watched is not None:
+                watched.retry(now=True)
             if link is not None:
                 link.note("settings", self.settings())
                 link.close()
         finally:
-            if self.workspace.result is not None:
-                self.workspace.result.session = None
+            for store in self._stores().values():
+                if store is not None:
+                    store.leave_session()
             if session is not None:
                 self._opened.clear()
                 session.close()
@@ -156,6 +195,8 @@ class Sessions(QObject):
         MaskTrackError
             Something could not be saved.
         """
+        if self._watched is not None:
+            self._watched.retry(now=True)
         if self.link is not None:
             self.link.flush()
 
@@ -195,6 +236,8 @@ class Sessions(QObject):
             "mode": finetune.mode.currentData(),
             "finetune": asdict(config),
             "propagate": asdict(self.dock.propagate.value()),
+            "finetune_flow": finetune.flow.isChecked(),
+            "crf_search": self.dock.propagate.crf_search.isChecked(),
         }
 
     def _restore_settings(self, settings: dict[str, Any]) -> None:
@@ -203,17 +246,10 @@ class Sessions(QObject):
                 self.dock.finetune.set_value(settings["mode"], FinetuneConfig(**settings["finetune"]))
             if "propagate" in settings:
                 self.dock.propagate.set_value(PropagationConfig(**settings["propagate"]))
+            self.dock.finetune.flow.setChecked(bool(settings.get("finetune_flow")))
+            self.dock.propagate.crf_search.setChecked(bool(settings.get("crf_search")))
 
     # Exporting
-
-    def ask_export(self) -> None:
-        """Ask where to, and export."""
-        kind = self.dock.save.format.currentData()
-        suffixes = EXPORTERS[kind].suffixes
-        start = f"{self.workspace.require_movie().movie.name}-masks{suffixes[0] if suffixes else ''}"
-        name, _ = QFileDialog.getSaveFileName(self.dock, "Export the masks", start)
-        if name:
-            self.export(Path(name), kind)
 
     def export(self, path: Path, kind: str) -> None:
         """Write the result in a thread.
@@ -229,34 +265,23 @@ class Sessions(QObject):
         """Ask for a folder; with an open session, save now."""
         if self.link is not None:
             self.link.note("settings", self.settings())
-            self.link.flush()
+            self.flush()
             self._say_where()
             return
         view = self.workspace.require_movie()
         start = f"{view.movie.name}-{time.strftime('%Y%m%d')}{SESSION_SUFFIX}"
         name, _ = QFileDialog.getSaveFileName(self.dock, "A new folder for the session", start)
         if name:
-            path = Path(name)
-            self.create(path if path.suffix == SESSION_SUFFIX else path.with_name(path.name + SESSION_SUFFIX))
+            path = Path(name if name.endswith(SESSION_SUFFIX) else name + SESSION_SUFFIX)
+            self._create_soon(lambda: path, chosen=True)
 
     def ask_open(self) -> None:
         """Ask which session."""
         name = QFileDialog.getExistingDirectory(self.dock, "The folder of a session")
         if name:
-            self.open(Path(name))
+            self.open_soon(Path(name))
 
     # Inside
-
-    def _open_layers(self, folder: Path) -> None:
-        """Show movie and drawings; the dock follows the new image layer to the session."""
-        from napari_masktrack.layers.reader import read_session
-
-        for data, attributes, kind in read_session(folder):
-            layer = Layer.create(data, attributes, kind)
-            self.dock.viewer.add_layer(layer)
-            if kind == "image":
-                image = layer
-        self.dock.movie.set_value(image)
 
     def _adopt_later(self, folder: Path) -> None:
         view = self.workspace.view
@@ -273,22 +298,21 @@ class Sessions(QObject):
             session.close()
             raise
         for layer in list(self.dock.viewer.layers):
-            if notes_of(layer).get("session") == str(folder.absolute()) and role_of(layer) == "result":
+            if notes_of(layer).get("session") == str(folder.absolute()) and role_of(layer) in self._stores():
                 self.dock.viewer.layers.remove(layer)
         drawings.take_own()
+        for role, layer in drawings.layers.items():
+            if layer in restored or notes_of(layer).get("session") == str(folder.absolute()):
+                restore_look(session, role, layer)  # what read it could not say its contour
         masks = drawings.layers.get("masks")
         if masks is not None:
             notes_of(masks)["names"] = {k: each.name for k, each in session.objects.items()}
         self._restore_settings(session.settings)
+        self.workspace.close_result()
         self._begin(session, restored)
         if session.weights.is_file():
             self.dock.finetune.set_model(session.weights)
-        self.workspace.close_result()
-        if session.results.written:
-            like = masks if isinstance(masks, Labels) else None
-            result = self.workspace.result = ResultStore(view, session=session, like=like)
-            self.dock.viewer.add_layer(result.layer)
-            self._slices.start(result.restore(), self.workspace.result_changed.emit)
+        self._slices.start(self.workspace.restore_results(session), self.workspace.result_changed.emit)
         for problem in session.problems:
             self.dock.complain(problem)
 
@@ -296,38 +320,43 @@ class Sessions(QObject):
         view = self.workspace.require_movie()
         self.workspace.session = session
         self._opened[:] = [session]
+        open_sessions_here()
         self.link = SessionLink(session, view, dims=self.dock.viewer.dims)
-        self._watched.clear()
+        self._watched = Watched(self.link, self.dock.bar.say, self.dock.complain)
         self._watch(restored)
+        self._show_results()
         if self.dock.preferences.autosave:
             self._timer.start()
         self._say_where()
 
     def _watch(self, restored: Sequence[Layer] = ()) -> None:
         """Save the drawings' layers of now; what was on others leaves the session."""
-        drawings, link = self.workspace.drawings, self.link
-        if drawings is None or link is None:
-            return
-        for layer in [each for each in self._watched if each not in drawings.layers.values()]:
-            self._watched.remove(layer)
-            kept = self.dock.attempt(lambda layer=layer: link.unwatch(layer, gone=True))
-            if kept is not None:
-                self.dock.bar.say(f"What was drawn on {layer.name!r} left the session; it is kept in {kept}.")
-        for layer in drawings.layers.values():
-            if layer not in self._watched and isinstance(layer, Labels | Shapes):
-                self._watched.append(layer)
-                saved = any(layer is each for each in restored)
-                self.dock.attempt(lambda layer=layer, saved=saved: link.watch(layer, saved=saved))
+        if self.workspace.drawings is not None and self._watched is not None:
+            self._watched.follow(self.workspace.drawings.layers.values(), restored)
 
     def _note_result(self) -> None:
+        self._show_results()
         session = self.session
-        if session is not None and self.workspace.result is None:
+        if session is not None and None in self._stores().values():
             QTimer.singleShot(AFTER, lambda: self.dock.attempt(lambda: self._forget_result(session)))
 
+    def _show_results(self) -> None:
+        """Save how results are shown."""
+        for role, store in self._stores().items():
+            if self.link is not None:
+                self.link.show(role, None if store is None else store.layer)
+
     def _forget_result(self, session: Session) -> None:
-        """Take a result out of the session whose layer was deleted; it is kept beside."""
-        if self.session is session and self.workspace.result is None and session.results.written:
+        """Take what the user deleted out of the session: masks are kept beside, probabilities are not."""
+        if self.session is not session:
+            return
+        if self.workspace.result is None and session.results.written:
             session.former.keep_result(moved=True)
+        elif self.workspace.probability is None and session.probabilities.written:
+            session.probabilities.clear()
+
+    def _stores(self) -> dict[str, StoredFrames | None]:
+        return {"result": self.workspace.result, "probability": self.workspace.probability}
 
     def _note(self, what: str, _frame: Any) -> None:
         drawings, link = self.workspace.drawings, self.link
@@ -343,12 +372,14 @@ class Sessions(QObject):
     def save_numbers(self) -> None:
         """Save settings, and confidence and IoU of the result."""
         result = self.workspace.result
-        if self.link is not None and result is not None:
+        if self.link is not None and result is not None and not result.unread:
             self.link.note("metrics", result.rows())
             self.link.note("settings", self.settings())
 
     def _tick(self) -> None:
         try:
+            if self._watched is not None:
+                self._watched.retry()
             if self.link is not None:
                 self.link.tick()
         except MaskTrackError as error:
@@ -366,20 +397,3 @@ def _close_all(sessions: list[Session], *_: object) -> None:
     for session in sessions:
         session.close()
     sessions.clear()
-
-
-def free_folder(parent: Path, movie: str) -> Path:
-    """Name a new session after a movie and the time."""
-    name = re.sub(r"[^\w.-]+", "_", movie)[:60]
-    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
-    return next(path for each in names if not (path := parent / f"{each}{SESSION_SUFFIX}").exists())
-
-
-def _fits(folder: Path, movie: Any) -> bool:
-    with Session.open(folder, read_only=True) as session:
-        try:
-            session.check_movie(movie)
-        except MaskTrackError:
-            return False
-    return True

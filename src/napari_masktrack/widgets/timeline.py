@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QRectF, Qt, Signal
+from qtpy.QtCore import QPointF, QRectF, QSizeF, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QToolTip
 
@@ -52,6 +52,8 @@ class Timeline(Plot):
     ----------
     chosen : Signal(int)
         The frame that was asked for.
+    names : dict of int to QPointF
+        Where the ids stand at the ends of the curves, by object; empty until it was drawn.
     """
 
     chosen = Signal(int)
@@ -66,6 +68,8 @@ class Timeline(Plot):
         self._marks = Marks()
         self._frames, self._current = 1, 0
         self._what = "confidence"
+        self._ends: list[tuple[int, QPointF]] = []
+        self.names: dict[int, QPointF] = {}
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
 
@@ -143,8 +147,10 @@ class Timeline(Plot):
         self.draw_axes(painter, x_ticks=sorted({0, last // 2, last}), y_ticks=[0.0, 0.5, 1.0])
         if not any(np.isfinite(curve.values).any() for curve in self._curves):
             self.say(painter, "Appears when masks have been propagated.")
+        self._ends = []
         for number, curve in enumerate(self._curves):
             self._draw_curve(painter, curve, DASHES[number % len(DASHES)])
+        self._draw_names(painter)
         for frame in self._marks.annotated:
             self._triangle(painter, frame, self.ink)
         if self._marks.suggested is not None:
@@ -165,9 +171,21 @@ class Timeline(Plot):
                 painter.drawPolyline(QPolygonF(points))
         if known.any():
             last = int(np.flatnonzero(known)[-1])
-            place = self.at(float(frames[last]), float(values[last]))
-            painter.setPen(self.ink)
-            painter.drawText(QRectF(place.x() + 3, place.y() - 8, 30, 16), 0, str(curve.label))
+            self._ends.append((curve.label, self.at(float(frames[last]), float(values[last]))))
+
+    def _draw_names(self, painter: QPainter) -> None:
+        """Write the ids at the ends of the curves, each below the one that would cover it."""
+        painter.setPen(self.ink)
+        height = painter.fontMetrics().height() - 3
+        floors: dict[int, float] = {}
+        self.names = {}
+        for label, place in sorted(self._ends, key=lambda end: end[1].y()):
+            column = int(place.x())
+            top = max(place.y() - height / 2, floors.get(column, -height))
+            floors[column] = top + height
+            if top + height <= self.height():
+                self.names[label] = QPointF(place.x() + 3, top)
+                painter.drawText(QRectF(self.names[label], QSizeF(30, height + 4)), 0, str(label))
 
     def _triangle(self, painter: QPainter, frame: int, colour: QColor) -> None:
         tip = self.at(frame, 1.0)

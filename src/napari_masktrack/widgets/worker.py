@@ -11,6 +11,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_masktrack.errors import MaskTrackError, WorkError
+from napari_masktrack.widgets.quiet import short_turns
 
 Ending = Literal["done", "cancelled", "failed"]
 
@@ -18,6 +19,8 @@ POLL = 50
 """Milliseconds between two looks at what has arrived; items of one look are handed over together."""
 BUDGET = 0.03
 """Seconds for which one look may hold up the window."""
+PAUSE = 15
+"""Milliseconds for which the window lives between two steps before the thread starts."""
 WAITING = 8
 """Items that may wait for the window; the work pauses while there are more, so memory stays bounded."""
 
@@ -64,10 +67,13 @@ class Job(QObject):
         self._items: queue.Queue[Any] = queue.Queue(maxsize=WAITING)
         self._stop, self._thread_ended = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
-        self._over = False
+        self._over = self._handing_over = False
+        self._before: Iterator[object] | None = None
         self.destroyed.connect(self._stop.set)  # else the thread would wait for a window that is gone
         self._timer = QTimer(self, interval=POLL)
         self._timer.timeout.connect(self._look)
+        self._soon = QTimer(self, interval=PAUSE, singleShot=True)
+        self._soon.timeout.connect(self._prepare)
         self._worker: Any = None
 
     def __str__(self) -> str:
@@ -84,11 +90,31 @@ class Job(QObject):
         """Whether nothing of it runs any more."""
         return self._thread_ended.is_set()
 
-    def start(self) -> None:
-        """Begin."""
+    def start(self, before: Iterator[object] | None = None) -> None:
+        """Begin.
+
+        Parameters
+        ----------
+        before : iterator, optional
+            What is to be done with layers before the thread starts; the window lives between two steps.
+        """
         self._worker = create_worker(_Task(self), _start_thread=False, _ignore_errors=True)
-        self._timer.start()
-        self._worker.start()
+        self._before = before
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Do one step of what comes before the thread; after the last one, start it."""
+        try:
+            for _ in () if self._over or self._before is None else self._before:
+                self._soon.start()
+                return
+        except Exception as error:  # noqa: BLE001  as in `run`
+            self._stop.set()
+            self._end("failed", message_of(error))
+        self._before = None
+        self._worker.start()  # also when it is over already: it waits for the earlier job, and ends
+        if not self._over:
+            self._timer.start()
 
     def cancel(self) -> None:
         """Stop; what has arrived stays, what comes later is dropped."""
@@ -96,6 +122,9 @@ class Job(QObject):
         if self.is_running:
             self._hand_over(budget=BUDGET)
             self._end("cancelled", "")
+        if self._soon.isActive():
+            self._soon.stop()
+            self._prepare()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the thread has ended; tells whether it did."""
@@ -107,7 +136,8 @@ class Job(QObject):
             if self._after is not None:
                 self._after.wait()
                 self._after = None
-            self._drive()
+            with short_turns():
+                self._drive()
         except BaseException as error:  # noqa: BLE001  whatever it is, the user must hear of it
             self._failure = error
         finally:
@@ -136,6 +166,8 @@ class Job(QObject):
 
     def _look(self) -> None:
         """Hand over what has arrived, and notice the end."""
+        if self._handing_over:
+            return  # napari lets the window live while its progress is shown
         if not self._items.empty():
             self._hand_over(budget=BUDGET)
             return  # also after the last item: what follows the end is for the next look
@@ -149,11 +181,14 @@ class Job(QObject):
     def _hand_over(self, *, budget: float) -> None:
         """Emit items for at most about the budget in seconds."""
         began = time.perf_counter()
-        while not self._over and time.perf_counter() - began < budget:
-            try:
+        self._handing_over = True
+        try:
+            while not self._over and time.perf_counter() - began < budget:
                 self.arrived.emit(self._items.get_nowait())
-            except queue.Empty:
-                return
+        except queue.Empty:
+            return
+        finally:
+            self._handing_over = False
 
     def _end(self, ending: Ending, message: str) -> None:
         self._over = True

@@ -1,5 +1,7 @@
 """What a dock works on: one movie of one viewer, its drawings, its result, its session."""
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from napari.components import ViewerModel
@@ -10,7 +12,9 @@ from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.io.session import Session
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.probability import ProbabilityStore
-from napari_masktrack.layers.result import IN_MEMORY_UP_TO, ResultStore
+from napari_masktrack.layers.result import ResultStore
+from napari_masktrack.layers.session import restore_look
+from napari_masktrack.layers.stored import IN_MEMORY_UP_TO, StoredFrames
 from napari_masktrack.widgets.drawings import Drawings
 
 
@@ -98,35 +102,95 @@ class Workspace(QObject):
 
     def ensure_result(self) -> ResultStore:
         """Give the result; make its layer if there is none. Raises as `require_movie`."""
-        view = self.require_movie()
-        if self.result is None:
-            drawings = self.require_drawings()
-            masks = drawings.layers.get("masks")
-            like = masks if isinstance(masks, Labels) else None
-            self.result = ResultStore(
-                view, session=self.session, like=like, in_memory_up_to=self.in_memory_up_to
-            )
-            self.result.layer.opacity = 0.5
-            self._add(self.result.layer)
+        for _ in self.show_result():
+            pass
+        assert self.result is not None
         return self.result
 
     def ensure_probability(self) -> ProbabilityStore:
         """Give the probabilities; make their layer if there is none. Raises as `require_movie`."""
         if self.probability is None:
-            self.probability = ProbabilityStore(self.require_movie(), in_memory_up_to=self.in_memory_up_to)
+            self.probability = ProbabilityStore(
+                self.require_movie(), session=self.session, in_memory_up_to=self.in_memory_up_to
+            )
             self._add(self.probability.layer)
         return self.probability
 
+    def show_result(self, *, probability: bool = False) -> Iterator[None]:
+        """As `ensure_result`, in steps between which the window may live: napari takes long for a layer.
+
+        Parameters
+        ----------
+        probability : bool, default: False
+            Whether to go on as `ensure_probability`.
+        """
+        view, masks = self.require_movie(), self.require_drawings().layers.get("masks")
+        if self.result is None:
+            like = masks if isinstance(masks, Labels) else None
+            made = ResultStore(view, session=self.session, like=like, in_memory_up_to=self.in_memory_up_to)
+            try:
+                yield
+            except GeneratorExit:
+                made.close(gone=True)
+                raise
+            self.result = made
+            yield from self._adding(made.layer)
+        if probability:
+            yield
+            self.ensure_probability()
+
+    def restore_results(self, session: Session) -> Iterator[int]:
+        """Show the masks and probabilities of a session in new layers; they are read as one goes on."""
+        view, masks = self.require_movie(), self.require_drawings().layers.get("masks")
+        stores: list[tuple[str, StoredFrames]] = []
+        limit = self.in_memory_up_to
+        if session.results.written:
+            like = masks if isinstance(masks, Labels) else None
+            self.result = ResultStore(view, session=session, like=like, in_memory_up_to=limit)
+            stores.append(("result", self.result))
+        if session.probabilities.written:
+            self.probability = ProbabilityStore(view, session=session, in_memory_up_to=limit)
+            stores.append(("probability", self.probability))
+        for role, store in stores:
+            restore_look(session, role, store.layer)
+            self._add(store.layer)
+        return chain(*[store.restore() for _, store in stores])
+
+    def require_restored(self) -> None:
+        """Refuse to begin something while results of a session are being read, or a propagation taken back.
+
+        Raises
+        ------
+        InputError
+            They are.
+        """
+        stores = [store for store in (self.result, self.probability) if store is not None]
+        if any(store.is_reverting for store in stores):
+            raise InputError("The last propagation is being taken back; wait a moment, then try again.")
+        left = sum(store.unread for store in stores)
+        if left:
+            raise InputError(
+                f"The masks of the session are still being read, {left} frames are left; wait a moment, then "
+                f"try again."
+            )
+
     def _add(self, layer: Layer) -> None:
-        """Show a layer, and go on with the one that the user works on."""
+        for _ in self._adding(layer):
+            pass
+
+    def _adding(self, layer: Layer) -> Iterator[None]:
+        """Show a layer; then, in a second step, go on with the one that the user works on."""
         active = self.viewer.layers.selection.active
         self.viewer.add_layer(layer)
-        if active is not None:
+        yield
+        if active is not None and active in self.viewer.layers:
             self.viewer.layers.selection.active = active
 
     def close_result(self, *, gone: bool = False) -> None:
         """Let the result and the probabilities go; their layers stay, unless the result's is gone."""
-        self.probability = None
+        if self.probability is not None:
+            self.probability.close()
+            self.probability = None
         if self.result is not None:
             self.result.close(gone=gone)
             self.result = None
@@ -137,8 +201,9 @@ class Workspace(QObject):
         self.viewer.layers.events.removed.disconnect(self._forget_layer)
         if self.drawings is not None:
             self.drawings.release()
-        if self.result is not None:
-            self.result.close()
+        for store in (self.result, self.probability):
+            if store is not None:
+                store.close()
         if self.session is not None:
             self.session.close()
             self.session = None
@@ -149,7 +214,9 @@ class Workspace(QObject):
             if self.result is not None and layer is self.result.layer:
                 self.close_result(gone=True)
             if self.probability is not None and layer is self.probability.layer:
+                self.probability.close(gone=True)
                 self.probability = None
+                self.result_changed.emit()
             if self.drawings is not None:
                 for role, each in list(self.drawings.layers.items()):
                     if each is layer:

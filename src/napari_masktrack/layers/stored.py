@@ -1,0 +1,287 @@
+"""Frames over a movie in a layer, in memory or on disk, in the session besides, and with a way back."""
+
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from napari.components import Dims
+from napari.layers import Layer
+from numpy.typing import NDArray
+
+from napari_masktrack.errors import InputError, MaskTrackError
+from napari_masktrack.io.session import Session
+from napari_masktrack.io.session_results import DetachedStore, LabelStore
+from napari_masktrack.layers.former import FormerFrames
+from napari_masktrack.layers.frames import FrameArray
+from napari_masktrack.layers.movie import LayerMovie
+
+IN_MEMORY_UP_TO = 2**30
+"""Bytes from which on frames lie on disk."""
+
+
+class StoredFrames:
+    """What results and probabilities share; only for the main thread.
+
+    Up to `IN_MEMORY_UP_TO` bytes the layer holds a NumPy array, beyond it an array on disk of which
+    napari reads the frame it shows. With a session each frame is on disk besides, as soon as it is
+    written; without one, temporary files go with the layer.
+
+    Parameters
+    ----------
+    view : LayerMovie
+    session : Session, optional
+        Open for writing. What it holds is taken over by `restore`.
+    in_memory_up_to : int, optional
+        Bytes.
+
+    Attributes
+    ----------
+    layer : napari layer
+        Named after the movie; to be added to the viewer.
+    session : Session or None
+        Where frames go besides.
+    """
+
+    dtype: ClassVar[Any] = np.uint16
+    layer: Any
+
+    def __init__(
+        self, view: LayerMovie, *, session: Session | None = None, in_memory_up_to: int = IN_MEMORY_UP_TO
+    ) -> None:
+        self.view, self.session = view, session
+        self._done: set[int] = set()
+        self._former = FormerFrames(view.layout.size)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        kept = None if session is None else self._kept_in(session)
+        self._unread = set() if kept is None else set(kept.written)
+        self._restoring = False
+        self._going_back: Iterator[int] | None = None
+        shape = view.layout.shape
+        if np.dtype(self.dtype).itemsize * int(np.prod(shape, dtype=np.int64)) <= in_memory_up_to:
+            array: Any = np.zeros(shape, self.dtype)
+        else:
+            array = FrameArray(view.layout, kept or self._temporary(), self.dtype)
+        self.layer = self._make_layer(array)
+        if self._folder is not None:  # not with the store: the layer may stay in the viewer
+            weakref.finalize(self.layer, self._folder.cleanup)
+
+    def _make_layer(self, array: Any) -> Layer:
+        raise NotImplementedError
+
+    def _kept_in(self, session: Session) -> LabelStore:
+        """Give where a session keeps such frames."""
+        raise NotImplementedError
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the layer's array is on disk."""
+        return isinstance(self.layer.data, FrameArray)
+
+    @property
+    def done(self) -> tuple[int, ...]:
+        """The frames that are there, sorted."""
+        return tuple(sorted(self._done))
+
+    @property
+    def unread(self) -> int:
+        """How many frames `restore` has still to take over; 0 when it does not run."""
+        return len(self._unread) if self._restoring else 0
+
+    def labels(self, frame: int) -> NDArray[Any]:
+        """Copy a frame, (Y, X); zeros if there is none."""
+        return np.array(self.layer.data[self.view.layout.key(frame)], self.dtype)
+
+    # A session
+
+    def restore(self) -> Iterator[int]:
+        """Take over what the session holds, one frame at each step; yields how many are left.
+
+        A damaged frame is left out and noted in the session's problems. Nobody paints meanwhile.
+        """
+        self._restoring = self.session is not None
+        self.layer.editable = not self._restoring
+        return self._restore()
+
+    def _restore(self) -> Iterator[int]:
+        try:
+            if self._restoring:
+                self._restore_numbers()
+            for frame in sorted(self._unread):
+                if not self._restoring or self.session is None:
+                    return
+                if self._take_over(frame):
+                    yield self.unread
+            self._restored()
+            self.layer.refresh(extent=False)
+        finally:
+            self._restoring = False
+            self.layer.editable = True
+
+    def _restore_numbers(self) -> None:
+        """Take over what belongs to the frames."""
+
+    def _restored(self) -> None:
+        """Show what was taken over."""
+
+    def _take_over(self, frame: int) -> bool:
+        """Read a frame of the session that was not read yet; tells whether it was there and sound."""
+        if frame not in self._unread or self.session is None:
+            return False
+        self._unread.discard(frame)
+        try:
+            image = self._kept_in(self.session).read(frame)
+        except InputError as error:
+            self.session.note_problem(str(error))
+            return False
+        self._done.add(frame)
+        if not self.on_disk:
+            self.layer.data[self.view.layout.key(frame)] = image
+        return True
+
+    def save_to(self, session: Session) -> Iterator[int]:
+        """Write the frames into a session that was made later, one at each step; yields what is left.
+
+        What is written or taken back meanwhile goes into the session, too.
+
+        Raises
+        ------
+        OutputError, WorkError
+            The session is read only or of another movie, or the disk refused.
+        """
+        frames, self.session = self.done, session
+        try:
+            for number, frame in enumerate(frames, start=1):
+                if frame in self._done and self.session is session:
+                    self._kept_in(session).write(frame, self.labels(frame))
+                yield len(frames) - number
+        except MaskTrackError:
+            self.session = None
+            raise
+
+    def leave_session(self) -> None:
+        """Write into the session no more, which is being closed; a layer on disk goes on in other files."""
+        self._finish_reverting()
+        session, self.session = self.session, None
+        self._unread, self._restoring = set(), False
+        if session is None or not self.on_disk or self.layer.data.source is not self._kept_in(session):
+            return
+        self.layer.data.source = DetachedStore(self._place(), self._kept_in(session))
+        assert self._folder is not None
+        weakref.finalize(self.layer, self._folder.cleanup)
+
+    def close(self, *, gone: bool = False) -> None:
+        """Let the session go and forget former frames.
+
+        Parameters
+        ----------
+        gone : bool, default: False
+            Whether the user deleted the layer: then its temporary files go now. If not, the layer keeps
+            its pixels.
+        """
+        self._finish_reverting()
+        self._former.close()
+        self._restoring = False
+        if not gone:
+            self.leave_session()
+        elif self._folder is not None:
+            self._folder.cleanup()
+
+    # Frames
+
+    def _replace(self, frame: int, image: NDArray[Any] | None) -> None:
+        """Write a frame, or take it away; what was there before is kept for the way back."""
+        self._take_over(frame)
+        self._former.keep(frame, self.labels(frame) if frame in self._done else None)
+        self._put(frame, image)
+
+    def revert(self) -> tuple[int, ...]:
+        """Take the last propagation back at once; gives the frames that were changed back, sorted.
+
+        Raises
+        ------
+        WorkError
+            The disk refused; it can be tried again.
+        """
+        frames = self._former.frames
+        for _ in self.reverting():
+            pass
+        return frames
+
+    def reverting(self) -> Iterator[int]:
+        """As `revert`, one frame at each step; yields how many are left. Nobody paints meanwhile.
+
+        What is left when the session or the layer is closed is done then.
+        """
+        self._going_back = self._go_back()
+        return self._going_back
+
+    @property
+    def former_frames(self) -> tuple[int, ...]:
+        """The frames that `revert` changes back, sorted."""
+        return self._former.frames
+
+    @property
+    def is_reverting(self) -> bool:
+        """Whether `reverting` has begun and not ended."""
+        return self._going_back is not None
+
+    def _go_back(self) -> Iterator[int]:
+        frames, editable = self._former.frames, self.layer.editable
+        self.layer.editable = False
+        try:
+            for number, frame in enumerate(frames, start=1):
+                former = self._former.get(frame)
+                self._put(frame, None if former is None else former.astype(self.dtype))
+                yield len(frames) - number
+            self._former.close()
+            self._reverted(frames)
+        finally:
+            self._going_back = None
+            self.layer.editable = editable
+        self.layer.refresh(extent=False)
+
+    def _reverted(self, frames: tuple[int, ...]) -> None:
+        """Bring back what belongs to the frames."""
+
+    def _finish_reverting(self) -> None:
+        with suppress(MaskTrackError):  # what the disk refuses now can be tried no more
+            for _ in self._going_back or ():
+                pass
+
+    def _put(self, frame: int, image: NDArray[Any] | None) -> None:
+        """Write a frame into the array and the session; None takes it away."""
+        array, key = self.layer.data, self.view.layout.key(frame)
+        if image is None:
+            self._done.discard(frame)
+            for store in self._stores():
+                store.forget(frame)
+            if not self.on_disk:
+                array[key] = 0
+            return
+        self._done.add(frame)
+        if not self.on_disk:
+            array[key] = image
+        for store in self._stores():
+            store.write(frame, image)
+
+    def _stores(self) -> list[LabelStore]:
+        own = [self.layer.data.source] if self.on_disk else []
+        session = [] if self.session is None else [self._kept_in(self.session)]
+        return own + [store for store in session if store not in own]
+
+    def _redraw(self, frame: int, dims: Dims | None) -> None:
+        if dims is None or (dims.ndisplay == 2 and self.view.shows_frame(dims, frame)):
+            self.layer.refresh(extent=False, highlight=False)
+
+    def _place(self) -> Path:
+        """Give a new place for temporary files."""
+        self._folder = tempfile.TemporaryDirectory(prefix="masktrack-", ignore_cleanup_errors=True)
+        return Path(self._folder.name) / "frames.zarr"
+
+    def _temporary(self) -> LabelStore:
+        layout = self.view.layout
+        return LabelStore(self._place(), frames=layout.frames, shape=layout.size, dtype=self.dtype)

@@ -1,0 +1,122 @@
+"""What the dock shows and says back, so that nobody wonders whether something happened."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from qtpy.QtCore import QPoint
+from qtpy.QtWidgets import QFileDialog
+
+from napari_masktrack.widgets.plot import LossPlot
+from napari_masktrack.widgets.timeline import Curve, Timeline
+
+
+@pytest.fixture
+def propagated(dock, paint, finish):
+    """A dock with a result."""
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    return dock
+
+
+def test_the_result_hides_while_its_frame_is_corrected(propagated, finish):
+    dock, layer = propagated, propagated.workspace.result.layer
+    dock.workspace.go_to(3)
+    dock.commands.do("use result")
+    assert not layer.visible, "else what is erased still seems to be there"
+    dock.workspace.go_to(4)
+    assert layer.visible
+    dock.commands.do("use result")
+    dock.bar.run.click()
+    assert layer.visible
+    finish(dock)
+
+
+def test_a_result_that_the_user_hid_stays_hidden(propagated):
+    dock, layer = propagated, propagated.workspace.result.layer
+    layer.visible = False
+    dock.workspace.go_to(3)
+    dock.commands.do("use result")
+    dock.workspace.go_to(4)
+    assert not layer.visible
+
+
+def test_the_button_to_start_stays_where_it_is(dock, paint, finish, qtbot):
+    dock.viewer.window._qt_window.show()
+    paint(dock, 0)
+    place = dock.bar.run.mapTo(dock, QPoint(0, 0))
+    dock.bar.run.click()
+    qtbot.waitUntil(lambda: dock.bar.cancel.isVisible() and dock.bar.cancel.y() < dock.bar.run.y())
+    assert dock.bar.run.mapTo(dock, QPoint(0, 0)) == place
+    finish(dock)
+
+
+def test_an_import_says_how_much_came(dock, truth, tmp_path):
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    for frame in (0, 5):
+        Image.fromarray(truth.frame(frame).labels.astype(np.uint8)).save(folder / f"{frame:04d}.png")
+    dock.commands.import_from(folder)
+    assert "Imported drawn: 2 object(s) on 2 frame(s)" in dock.bar.message.text()
+    assert dock.workspace.drawings.frames == (0, 5)
+
+
+@pytest.fixture
+def opened_folder(make_napari_viewer, npe2pm, truth, tmp_path):
+    """A dock on a folder of images that napari opened; its frames are files 60 to 67."""
+    from napari_masktrack.widgets import MaskTrackDock
+
+    for frame in range(8):
+        for name, image in (("images", truth.images[frame]), ("drawn", truth.frame(frame).labels)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(image.astype(np.uint8)).save(tmp_path / name / f"{60 + frame:05d}.png")
+    viewer = make_napari_viewer()
+    with npe2pm.tmp_plugin(package="napari"):
+        viewer.open(tmp_path / "images", plugin="napari")
+    dock = MaskTrackDock(viewer)
+    yield dock
+    dock.release()
+
+
+def test_only_the_chosen_masks_come_and_find_their_frames_by_the_files_names(
+    opened_folder, tmp_path, monkeypatch
+):
+    chosen = [str(tmp_path / "drawn" / f"000{number}.png") for number in (62, 65)]
+    monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_, **__: (chosen, ""))
+    for expected in ((2, 5), (2, 4, 5)):
+        opened_folder.annotate.import_masks.click()
+        assert opened_folder.workspace.drawings.frames == expected
+        chosen[:] = [str(tmp_path / "drawn" / "00064.png")]
+
+
+def test_saving_says_where_and_asks_only_once(dock, tmp_path):
+    asking = dock.save.save.text()
+    dock.sessions.create(tmp_path / "mine.masktrack")
+    assert dock.save.save.text() == "Save now"
+    dock.save.save.click()
+    assert str(tmp_path / "mine.masktrack") in dock.bar.message.text()
+    dock.sessions.close()
+    assert dock.save.save.text() == asking
+
+
+def test_the_thick_line_of_the_loss_falls_where_single_steps_jump(qtbot):
+    plot = LossPlot()
+    qtbot.addWidget(plot)
+    plot.clear(100)
+    for step in range(1, 101):
+        plot.add(step, (1 if step % 5 else 3) / step)
+    means = [mean for _, mean in plot.means]
+    assert means[-1] < means[50] < means[10]
+    assert not plot.grab().isNull()
+
+
+def test_ids_at_the_end_of_the_timeline_do_not_cover_one_another(qtbot):
+    timeline = Timeline()
+    qtbot.addWidget(timeline)
+    timeline.resize(400, 150)
+    timeline.set_frames(3)
+    timeline.set_value([Curve(label, (1.0, 0.0, 0.0), np.full(3, 0.9)) for label in (1, 2, 3)])
+    timeline.grab()
+    tops = sorted(place.y() for place in timeline.names.values())
+    assert len(tops) == 3
+    assert np.diff(tops).min() >= 8
