@@ -24,6 +24,7 @@ def write_result(session, value):
         session.probabilities.write(frame, np.full(SHAPE, value))
     session.save_metrics([{"frame": 1, "label": value}])
     session.weights.write_bytes(bytes([value]))
+    session.weights.with_name("finetuned.motion.safetensors").write_bytes(bytes([value]))
 
 
 def result(session):
@@ -103,6 +104,20 @@ def test_a_change_that_was_cut_off_is_ended_by_the_next(session, name):
     session.results.reread()
     session.former.swap_result()
     assert result(session) == ([1, 1], [1, 1], ["1"], b"\1")
+
+
+def test_weights_for_image_and_motion_are_changed_together(session):
+    motion = session.weights.with_name("finetuned.motion.safetensors")
+    write_result(session, 1)
+    motion.write_bytes(b"1")
+    session.former.keep_result()
+    write_result(session, 2)
+    motion.unlink()
+    session.former.swap_result()
+    assert (session.weights.read_bytes(), motion.read_bytes()) == (bytes([1]), b"1")
+    session.former.swap_result()
+    assert session.weights.read_bytes() == bytes([2])
+    assert not motion.exists()
 
 
 def test_a_session_that_is_read_only_is_left_alone(session):

@@ -13,8 +13,9 @@ from napari_masktrack.io.session_head import marks_to_json
 if TYPE_CHECKING:
     from napari_masktrack.io.session import Session
 
-_MASKS, _WEIGHTS = "results.zarr", "weights/finetuned.safetensors"
-RESULT = (_MASKS, "probability.zarr", "metrics.csv", _WEIGHTS)
+_MASKS = "results.zarr"
+_WEIGHTS = ("weights/finetuned.safetensors", "weights/finetuned.motion.safetensors")
+RESULT = (_MASKS, "probability.zarr", "metrics.csv", *_WEIGHTS)
 """What belongs to one propagation."""
 
 
@@ -39,7 +40,7 @@ class FormerWork:
     @property
     def has_result(self) -> bool:
         """Whether a result is kept, or the weights before the last ones."""
-        return any((self.folder / name).exists() for name in (_MASKS, _WEIGHTS))
+        return any((self.folder / name).exists() for name in (_MASKS, *_WEIGHTS))
 
     def take_drawings(self, kind: str) -> Path | None:
         """Take the drawings of a kind out of the session.
@@ -102,8 +103,8 @@ class FormerWork:
         names = [name for name in RESULT if (self._session.folder / name).exists()]
         if _MASKS in names:
             names = list(RESULT)
-        elif _WEIGHTS in names:
-            names = [_WEIGHTS]
+        elif any(name in names for name in _WEIGHTS):
+            names = list(_WEIGHTS)
         else:
             return
         with saving(self.folder):
@@ -112,7 +113,7 @@ class FormerWork:
                 part = kept.with_name(f"{kept.name}.part")
                 _delete(part)
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                if now.exists() and not (moved and name != _WEIGHTS):
+                if now.exists() and not (moved and name not in _WEIGHTS):
                     shutil.copytree(now, part) if now.is_dir() else shutil.copyfile(now, part)
                     now = part
                 _delete(kept)
