@@ -85,7 +85,7 @@ class PropagationConfig(Checked):
         min=1.0,
         max=1000.0,
     )
-    flip: bool = _setting(True, "average with the mirrored crop: a little better, half as fast")
+    flip: bool = _setting(False, "average with the mirrored crop: a little better, a third slower")
     flow: bool = _setting(False, "look at how everything moves, too (MaskTrack + Flow): twice as slow")
     crf: bool = _setting(
         False, "sharpen the masks with a fully connected CRF; each frame then waits for the next one"
@@ -230,6 +230,6 @@ def share_done(step: int, steps: int, *, seconds: float, limit: float | None, le
 
 FINETUNE: dict[str, FinetuneConfig | None] = {
     "off": None,
-    "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=22.0, least=30),
-    "full": FinetuneConfig(steps=200, batch=10, rate=2e-4),
+    "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=22.0, least=30, blend=0.6),
+    "full": FinetuneConfig(steps=200, batch=10, rate=2e-4, blend=0.6),
 }
