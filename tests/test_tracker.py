@@ -257,7 +257,7 @@ def test_modes_have_settings_that_can_be_changed():
     assert finetune_config("full", seed=5).seed == 5
     assert finetune_config(QUICK) is QUICK
     assert FINETUNE["full"].steps == 200
-    assert FINETUNE["full"].batch == 10
+    assert FINETUNE["full"].batch == 4
 
 
 @pytest.mark.parametrize(
