@@ -11,11 +11,6 @@ from napari_masktrack.errors import AnnotationError
 from napari_masktrack.layers import AnnotationIndex, LayerMovie, new_labels, paint_frame
 
 
-@pytest.fixture
-def view(viewer, pixels):
-    return LayerMovie(viewer.add_image(pixels, name="cells"))
-
-
 @pytest.fixture(params=["numpy", "sparse"])
 def layer(request, viewer, view):
     return viewer.add_layer(new_labels(view, sparse_from=0 if request.param == "sparse" else 2**40))

@@ -15,17 +15,6 @@ from napari_masktrack.propagation import FrameResult
 SIZE = (20, 30)
 
 
-@pytest.fixture
-def view(viewer, pixels):
-    return LayerMovie(viewer.add_image(pixels, name="cells"))
-
-
-@pytest.fixture
-def session(tmp_path, view):
-    with Session.create(tmp_path / "s.masktrack", MovieReference.of(view.movie)) as session:
-        yield session
-
-
 @pytest.fixture(params=["memory", "disk", "memory and session", "disk in session"])
 def store(request, viewer, view):
     session = request.getfixturevalue("session") if "session" in request.param else None

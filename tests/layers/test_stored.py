@@ -6,22 +6,11 @@ import numpy as np
 import pytest
 
 from napari_masktrack.errors import OutputError, WorkError
-from napari_masktrack.io.session import MovieReference, Session
-from napari_masktrack.layers import LayerMovie, ProbabilityStore, ResultStore
+from napari_masktrack.io.session import Session
+from napari_masktrack.layers import ProbabilityStore, ResultStore
 from napari_masktrack.propagation import FrameResult
 
 SIZE = (20, 30)
-
-
-@pytest.fixture
-def view(viewer, pixels):
-    return LayerMovie(viewer.add_image(pixels, name="cells"))
-
-
-@pytest.fixture
-def session(tmp_path, view):
-    with Session.create(tmp_path / "s.masktrack", MovieReference.of(view.movie)) as session:
-        yield session
 
 
 def result(frame, label):

@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any, Literal
 
 from napari.qt.threading import create_worker
@@ -149,7 +149,7 @@ class Job(QObject):
             return
         items = self._work()
         # After a stop a generator's own clean-up runs only when it is closed, so that is done here.
-        with closing(items) if hasattr(items, "close") else _Open():  # type: ignore[type-var]
+        with closing(items) if hasattr(items, "close") else nullcontext():  # type: ignore[type-var]
             for item in items:
                 while not self._stopped:
                     try:
@@ -208,16 +208,6 @@ class _Task:
 
     def __str__(self) -> str:
         return self._name
-
-
-class _Open:
-    """A context for an iterator that needs no closing."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def _nothing() -> Iterator[Any]:
