@@ -74,7 +74,7 @@ class PropagationConfig(Checked):
     )
     warp: bool = _setting(True, "move the previous mask along the optical flow first")
     reach: float = _setting(
-        12.0, "parts farther than this from the previous mask are dropped, in crop pixels", min=0.0, max=500.0
+        40.0, "parts farther than this from the previous mask are dropped, in crop pixels", min=0.0, max=500.0
     )
     growth: float = _setting(
         0.15, "growth of the search window per frame while an object is lost", min=0.0, max=2.0

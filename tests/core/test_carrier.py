@@ -113,6 +113,24 @@ def test_an_object_that_is_not_seen_is_lost_and_asked_for_without_guidance():
     assert not any(guidance.any() for _, guidance in segment.questions[1:])
 
 
+def test_an_object_of_which_hardly_anything_is_left_is_also_searched_for_elsewhere():
+    masks = np.zeros((4, *SHAPE), bool)
+    masks[0, 30:50, 8:28] = masks[2:, 30:50, 80:100] = True
+    images = np.repeat(np.where(masks, 250, 10)[..., None], 3, axis=-1).astype(np.uint8)
+    images[1:, 30:50, 26:29] = 120  # the edge of what hides the object, taken for it
+
+    def segment(crops, guidance):
+        seen = crops[..., 0] > 70
+        found = np.where(guidance.any(axis=(1, 2))[:, None, None], seen & guidance, crops[..., 0] > 200)
+        return np.where(found, np.float32(0.9), np.float32(0.02))
+
+    config = PropagationConfig(crop_size=96, warp=False)
+    pieces = carried(Movie(images, axes="tyxc"), masks, segment, config, frames=4)
+    assert 0 < np.count_nonzero(whole(pieces[1])) < 100
+    for frame in (2, 3):
+        assert region_similarity(masks[frame], whole(pieces[frame])) > 0.8
+
+
 def test_crops_shrink_when_there_are_many_objects():
     config = PropagationConfig(crop_size=320, crowd=6)
     sizes = [crop_size(config, count) for count in (1, 6, 7, 20, 100, 500)]

@@ -27,7 +27,8 @@ class Remembering:
     def recalling(self, memories):
         def segment(images, guidance):
             self.asked.append(list(memories))
-            return np.stack([np.where(g, np.float32(m), 0) for g, m in zip(guidance, memories, strict=True)])
+            sure = [np.mean(known) if known else 0.55 for known in memories]
+            return np.stack([np.where(g, np.float32(p), 0) for g, p in zip(guidance, sure, strict=True)])
 
         return segment
 
@@ -46,11 +47,20 @@ def square(y, x):
     return mask
 
 
+def movie(*brightness):
+    return Movie(np.stack([image(value) for value in brightness]), axes="tyxc")
+
+
+def begin(recollection, label, mask, brightness):
+    """Remember an object that is annotated on frame 0 only."""
+    items = {0: Mask(0, label, mask)}
+    recollection.begin(label, 0, Region.of(mask), image(brightness), items=items)
+
+
 def test_each_crop_is_asked_about_with_its_memory_and_unknown_objects_without():
-    segment = Remembering()
-    recollection = Recollection(segment, wanted=True)
-    recollection.remember(1, Region.of(square(20, 20)), image(204))
-    recollection.remember(2, Region.of(square(20, 50)), image(153))
+    recollection = Recollection(Remembering(), movie(100), wanted=True)
+    begin(recollection, 1, square(20, 20), 204)
+    begin(recollection, 2, square(20, 50), 153)
     guidance = np.ones((3, 4, 4), bool)
     answers = recollection.of([2, 3, 1])(np.zeros((3, 4, 4, 3), np.uint8), guidance)
     assert np.allclose(answers[:, 0, 0], [0.6, 0.55, 0.8])
@@ -58,18 +68,41 @@ def test_each_crop_is_asked_about_with_its_memory_and_unknown_objects_without():
 
 def test_what_is_remembered_is_the_object_with_its_surroundings():
     segment = Remembering()
-    Recollection(segment, wanted=True).remember(1, Region.of(square(20, 20)), image(100))
+    begin(Recollection(segment, movie(100), wanted=True), 1, square(20, 20), 100)
     ((crop, mask),) = segment.remembered
     assert crop.shape == (*mask.shape, 3)
     assert mask.mean() == pytest.approx(0.25, abs=0.02)
 
 
+def test_the_nearest_other_painted_frame_is_remembered_too_and_read_once():
+    reads = []
+
+    class Counting(Movie):
+        def image(self, frame):
+            reads.append(frame)
+            return super().image(frame)
+
+    shades = (51, 0, 0, 102, 153, 204, 255)
+    counting = Counting(np.stack([image(value) for value in shades]), axes="tyxc")
+    segment = Remembering()
+    recollection = Recollection(segment, counting, wanted=True)
+    mask = square(20, 20)
+    items = {0: Mask(0, 1, mask), 2: Absent(2, 1), 3: Mask(3, 1, mask), 5: Mask(5, 1, mask)}
+    for label in (1, 2):  # two objects, annotated on the same frames
+        recollection.begin(label, 0, Region.of(mask), counting.image(0), items=items)
+    recollection.of([1])(np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), bool))
+    assert segment.asked[-1] == [[pytest.approx(0.2), pytest.approx(0.4)]]
+    assert reads == [0, 3, 0]
+    recollection.begin(1, 3, Region.of(mask), counting.image(3), items=items)
+    recollection.of([1])(np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4), bool))
+    assert segment.asked[-1] == [[pytest.approx(0.4), pytest.approx(0.8)]]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_paper_s_plain_mode_remembers_nothing(wanted):
     segment = Remembering()
-    movie = Movie(np.stack([image(200)] * 3), axes="tyxc")
     annotations = Annotations([Mask(0, 1, square(20, 20)), Absent(2, 1)])
-    list(propagate(movie, annotations, segment, PropagationConfig(reference=wanted)))
+    list(propagate(movie(200, 200, 200), annotations, segment, PropagationConfig(reference=wanted)))
     assert len(segment.remembered) == wanted
     assert any(segment.asked) == wanted
 
@@ -78,20 +111,21 @@ def test_a_segmenter_that_cannot_remember_is_used_as_it_is():
     def segment(images, guidance):
         return guidance.astype(np.float32)
 
-    recollection = Recollection(segment, wanted=True)
-    recollection.remember(1, Region.of(square(20, 20)), image(100))
+    recollection = Recollection(segment, movie(100), wanted=True)
+    begin(recollection, 1, square(20, 20), 100)
     assert recollection.of([1]) is segment
 
 
 def test_both_streams_remember_each_what_it_sees():
     appearance, motion = Remembering(), Remembering()
-    movie = Movie(np.stack([image(200)] * 3), axes="tyxc")
+    seen = movie(200, 200, 200)
     annotations = Annotations([Mask(0, 1, square(20, 20))])
     config = PropagationConfig(flow=True)
-    list(propagate(TwoStreamMovie(movie), annotations, TwoStreams(appearance, motion), config))
-    brightness = float(movie.image(0).mean()) / 255
-    assert [m for asked in appearance.asked for m in set(asked)] == [pytest.approx(brightness)] * 2
-    assert not any(m for asked in motion.asked for m in asked)  # nothing moves
+    list(propagate(TwoStreamMovie(seen), annotations, TwoStreams(appearance, motion), config))
+    brightness = float(seen.image(0).mean()) / 255
+    assert len(appearance.asked) == 2
+    assert all(known == [pytest.approx(brightness)] for asked in appearance.asked for known in asked)
+    assert not any(value for asked in motion.asked for known in asked for value in known)  # nothing moves
 
 
 def test_two_streams_of_which_one_cannot_remember_do_without():

@@ -90,6 +90,18 @@ def test_a_speck_is_no_object():
     assert track.is_object(square(0, 0, side=10))
 
 
+def test_little_of_an_object_is_a_remnant_until_that_is_its_usual_area():
+    track = started(square(40, 50))
+    assert not track.is_remnant
+    states = []
+    for _ in range(40):
+        track = track.seen(square(40, 50, side=8), track.look(CONFIG, SHAPE))
+        states.append(track.is_remnant)
+    assert states[0]
+    assert not states[-1]
+    assert not started(None).is_remnant
+
+
 def test_the_usual_area_follows_slowly_and_an_absent_object_takes_its_first_one():
     track = started(square(40, 50))
     grown = track.seen(square(40, 50, side=40), track.look(CONFIG, SHAPE))

@@ -33,6 +33,8 @@ from napari_masktrack.core.track import Track
 
 LOST = 0.3
 """Confidence of an object that is out of sight: it may be hidden, or overlooked."""
+MORE = 2.0
+"""What is found in place of the little that was left of an object must be larger than that by this factor."""
 FLOW_MARGIN = 2.0
 """The optical flow is computed on a patch of this many object sizes."""
 FLOW_SIDE = 320
@@ -83,6 +85,10 @@ class _Look:
     answer: Probability
 
 
+_Question = tuple[int, Window, BoolImage]
+"""Label, where to look, and the coarsened mask there: empty while the object is searched for."""
+
+
 class Carrier:
     """Carries several objects along one direction of time.
 
@@ -104,7 +110,7 @@ class Carrier:
         self, movie: Movie, annotations: Annotations, segment: Segment, config: PropagationConfig
     ) -> None:
         self.movie, self.annotations, self.segment, self.config = movie, annotations, segment, config
-        self.recollection = Recollection(segment, wanted=config.reference)
+        self.recollection = Recollection(segment, movie, wanted=config.reference)
         self.tracks: dict[int, Track] = {}
         self.image: Image | None = None
 
@@ -170,7 +176,7 @@ class Carrier:
         self.tracks[label] = Track.start(region, frame_shape=self.movie.shape, margin=self.config.margin)
         if region is None:
             return Piece(label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), confidence, frame)
-        self.recollection.remember(label, region, image)
+        self.recollection.begin(label, frame, region, image, items=self.annotations.of(label))
         return Piece(label, region.mask.astype(np.float32) * _CERTAIN, region.box, confidence, frame)
 
     def _step(
@@ -181,22 +187,19 @@ class Carrier:
             return {}
         size = crop_size(self.config, count)
         moved = {leg.label: self._moved(self.tracks[leg.label], image) for leg in legs}
-        questions: list[tuple[int, Window, BoolImage]] = []
-        for label, track in moved.items():
-            if track.region is None:
-                windows = search_windows(track, self.config, self.movie.shape)
-            else:
-                windows = [track.look(self.config, self.movie.shape)]
-            questions += [(label, w, self._guidance(track.region, w, size)) for w in windows]
-        looks = self._ask(image, questions)
+        looks = self._ask(image, self._questions(moved, size))
         owned = {label: track.region for label, track in moved.items() if track.region is not None}
         pieces = {
-            leg.label: self._in_sight(leg, looks[leg.label][0], owned) for leg in legs if leg.label in owned
+            leg.label: self._in_sight(leg, looks[leg.label].pop(0), owned)
+            for leg in legs
+            if leg.label in owned
         }
         for leg in legs:
-            if leg.label not in owned:
-                taken = (*others, *pieces.values())
-                pieces[leg.label] = self._out_of_sight(leg, looks[leg.label], image, taken=taken)
+            if looks[leg.label]:
+                taken = (*others, *(piece for label, piece in pieces.items() if label != leg.label))
+                pieces[leg.label] = self._found(leg, looks[leg.label], image, taken=taken) or pieces.get(
+                    leg.label, _lost(leg)
+                )
         return pieces
 
     def _moved(self, track: Track, image: Image) -> Track:
@@ -210,16 +213,21 @@ class Carrier:
         region = Region.of(moved, corner=bounds[:2]) if trusted else None
         return track if region is None else replace(track, region=region)
 
-    def _guidance(self, region: Region | None, window: Window, size: int) -> BoolImage:
-        """Return the coarsened mask in the crop; empty while the object is lost."""
-        if region is None:
-            return np.zeros((size, size), bool)
-        return dilate(region.crop(window, size), self.config.dilation * size / _REFERENCE)
+    def _questions(self, tracks: Mapping[int, Track], size: int) -> list[_Question]:
+        """Return what to ask about each object: where it was, if it is in sight, then where it may be."""
+        questions: list[_Question] = []
+        for label, track in tracks.items():
+            if track.region is not None:
+                window = track.look(self.config, self.movie.shape)
+                radius = self.config.dilation * size / _REFERENCE
+                questions.append((label, window, dilate(track.region.crop(window, size), radius)))
+            if track.region is None or track.is_remnant:
+                windows = search_windows(replace(track, region=None), self.config, self.movie.shape)
+                questions += [(label, window, np.zeros((size, size), bool)) for window in windows]
+        return questions
 
-    def _ask(
-        self, image: Image, questions: Sequence[tuple[int, Window, BoolImage]]
-    ) -> dict[int, list[_Look]]:
-        """Put all questions (label, window, guidance) of a frame to the network at once."""
+    def _ask(self, image: Image, questions: Sequence[_Question]) -> dict[int, list[_Look]]:
+        """Put all questions of a frame to the network at once."""
         size = questions[0][2].shape[0]
         crops = np.stack([crop_image(image, window, size) for _, window, _ in questions])
         segment = self.recollection.of([label for label, *_ in questions])
@@ -229,19 +237,22 @@ class Carrier:
             looks.setdefault(label, []).append(_Look(window, guidance, answer))
         return looks
 
-    def _out_of_sight(
+    def _found(
         self, leg: Leg, looks: Sequence[_Look], image: Image, *, taken: Iterable[Piece]
-    ) -> Piece:
-        """Return an object that was lost, if it is found again where no other object is."""
+    ) -> Piece | None:
+        """Return an object that was lost, or nearly so, if it is found again where no other object is."""
+        track = self.tracks[leg.label]
         answers = [(look.window, look.answer) for look in looks]
         others = [piece.region(self.config.threshold) for piece in taken]
         found = recapture(
-            self.tracks[leg.label], answers, image, self.recollection.of([leg.label]),
+            track, answers, image, self.recollection.of([leg.label]),
             config=self.config, taken=[region for region in others if region is not None],
         )  # fmt: skip
         if found is None:
-            return Piece(leg.label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), LOST, leg.anchor)
+            return None
         region, confidence = found
+        if track.region is not None and region.area < MORE * track.region.area:
+            return None
         return Piece(leg.label, region.mask.astype(np.float32), region.box, confidence, leg.anchor)
 
     def _in_sight(self, leg: Leg, look: _Look, owned: Mapping[int, Region]) -> Piece:
@@ -263,6 +274,10 @@ class Carrier:
             self.tracks[label] = track.seen(region, window)
         else:
             self.tracks[label] = track.missed(window)
+
+
+def _lost(leg: Leg) -> Piece:
+    return Piece(leg.label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), LOST, leg.anchor)
 
 
 def crop_size(config: PropagationConfig, objects: int) -> int:

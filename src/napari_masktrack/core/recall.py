@@ -1,12 +1,11 @@
 """What is remembered of the objects on their annotated frames, so that each is told from its like later."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
-from napari_masktrack.core.instances import BoolImage, Image, Probability, crop_image, window_around
+from napari_masktrack.core.annotation import Annotation
+from napari_masktrack.core.instances import BoolImage, Image, crop_image, window_around
+from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.refine import Segment
 from napari_masktrack.core.region import Region
 
@@ -14,6 +13,9 @@ SIDE = 320
 """Side of the crop that is remembered, in pixels."""
 MARGIN = 2.0
 """Side of that crop, in sizes of the object's box: what is beside the object counts as well."""
+MOST = 2
+"""Annotated frames that are remembered of an object at a time: that it comes from and the nearest other;
+more were no better (docs/benchmarks.md)."""
 
 
 @runtime_checkable
@@ -24,8 +26,8 @@ class Recalling(Protocol):
         """Return what to remember of the object in a crop (S, S, C); None if that is of no use."""
         ...
 
-    def recalling(self, memories: Sequence[Any]) -> Segment:
-        """Return a segmenter of crops whose objects are remembered, one memory for each."""
+    def recalling(self, memories: Sequence[Sequence[Any]]) -> Segment:
+        """Return a segmenter of crops whose objects are remembered: for each, all that is, or nothing."""
         ...
 
 
@@ -36,39 +38,65 @@ class Recollection:
     ----------
     segment : callable
         See `propagation.Segmenter`; if it is no `Recalling`, nothing is remembered.
+    movie : Movie
     wanted : bool
         Whether to remember anything.
     """
 
-    def __init__(self, segment: Segment, *, wanted: bool) -> None:
-        self._segment = segment
+    def __init__(self, segment: Segment, movie: Movie, *, wanted: bool) -> None:
+        self._segment, self._movie = segment, movie
         self._able = segment if wanted and isinstance(segment, Recalling) else None
-        self._memories: dict[int, Any] = {}
+        self._memories: dict[int, dict[int, Any]] = {}
+        self._seen: tuple[int, Image] | None = None
 
-    def remember(self, label: int, region: Region, image: Image) -> None:
-        """Remember an object as it is on this frame, in place of what was remembered of it."""
-        if self._able is None:
+    def begin(
+        self, label: int, frame: int, region: Region, image: Image, *, items: Mapping[int, Annotation]
+    ) -> None:
+        """Remember an object as it is on the frame that it is carried from, and on those painted near it.
+
+        Parameters
+        ----------
+        label, frame : int
+            The object, and the annotated frame.
+        region : Region
+            The object there.
+        image : uint8 (Y, X, C)
+        items : mapping of frame to Annotation
+            All annotations of this object.
+
+        Raises
+        ------
+        MovieError
+            Another annotated frame cannot be read.
+        """
+        former = self._memories.pop(label, {})
+        own = self._memory(region, image)
+        if own is None:
             return
+        memories = self._memories[label] = {frame: own}
+        for other in sorted(items.keys() - {frame}, key=lambda each: (abs(each - frame), each)):
+            if len(memories) == MOST:
+                return
+            known = former[other] if other in former else self._elsewhere(items[other])
+            if known is not None:
+                memories[other] = known
+
+    def _elsewhere(self, item: Annotation) -> Any:
+        """Return what to remember of an object as it was painted on another frame; None if it was not."""
+        region = Region.of(item.guidance(self._movie.shape)) if item.exact else None
+        if region is None:
+            return None
+        if self._seen is None or self._seen[0] != item.frame:  # objects of one frame follow one another
+            self._seen = item.frame, self._movie.image(item.frame)
+        return self._memory(region, self._seen[1])
+
+    def _memory(self, region: Region, image: Image) -> Any:
+        if self._able is None:
+            return None
         window = window_around(region.box, margin=MARGIN)
-        memory = self._able.remember(crop_image(image, window, SIDE), region.crop(window, SIDE))
-        if memory is not None:
-            self._memories[label] = memory
+        return self._able.remember(crop_image(image, window, SIDE), region.crop(window, SIDE))
 
     def of(self, labels: Sequence[int]) -> Segment:
         """Return the segmenter for a batch of crops, one label for each."""
-        memories = [self._memories.get(label) for label in labels]
-        if self._able is None or all(memory is None for memory in memories):
-            return self._segment
-        if any(memory is None for memory in memories):
-            return partial(self._apart, memories)
-        return self._able.recalling(memories)
-
-    def _apart(self, memories: Sequence[Any], images: Image, guidance: BoolImage) -> Probability:
-        """Segment the objects that are remembered, then those of which nothing is known."""
-        assert self._able is not None
-        known = np.array([memory is not None for memory in memories])
-        answers = np.empty(guidance.shape, np.float32)
-        recalling = self._able.recalling([memory for memory in memories if memory is not None])
-        answers[known] = recalling(images[known], guidance[known])
-        answers[~known] = self._segment(images[~known], guidance[~known])
-        return answers
+        memories = [list(self._memories.get(label, {}).values()) for label in labels]
+        return self._segment if self._able is None or not any(memories) else self._able.recalling(memories)

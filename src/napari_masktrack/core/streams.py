@@ -125,12 +125,12 @@ class TwoStreams:
         pair = one.remember(seen, mask), other.remember(moving, mask)
         return None if any(memory is None for memory in pair) else pair
 
-    def recalling(self, memories: Sequence[tuple[Any, Any]]) -> "TwoStreams":
-        """Return the two streams for crops whose objects are remembered, one pair of memories for each."""
+    def recalling(self, memories: Sequence[Sequence[tuple[Any, Any]]]) -> "TwoStreams":
+        """Return the two streams for crops whose objects are remembered, pairs of memories for each."""
         one, other = self._both
         assert isinstance(one, Recalling), "something was remembered"
         assert isinstance(other, Recalling), "something was remembered"
-        seen, moving = zip(*memories, strict=True)
+        seen, moving = ([[pair[stream] for pair in each] for each in memories] for stream in (0, 1))
         return TwoStreams(one.recalling(seen), other.recalling(moving))
 
     @property

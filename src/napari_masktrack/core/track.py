@@ -10,6 +10,9 @@ SMALLEST = 6
 """Fewer pixels than this are no object."""
 VANISHED = 0.03
 """An object of less than this share of its usual area is lost."""
+REMNANT = 0.2
+"""What is left of an object that lost more than the rest of its usual area within a few frames may be
+something else, in front of it."""
 _HABIT = 0.1
 _STEER = 0.5
 _SHRINK = 0.97
@@ -70,6 +73,11 @@ class Track:
     def is_object(self, region: Region | None) -> bool:
         """Tell whether what was found is large enough to be this object."""
         return region is not None and region.area >= max(SMALLEST, VANISHED * self.area)
+
+    @property
+    def is_remnant(self) -> bool:
+        """Whether so little is left in sight that the object may really be elsewhere."""
+        return self.region is not None and self.region.area < REMNANT * self.area
 
     def seen(self, region: Region, window: Window) -> "Track":
         """Return the track after the object was found."""

@@ -30,10 +30,15 @@ class Memory(NamedTuple):
     keys: Tensor
     weights: Tensor
 
-    @staticmethod
-    def joined(memories: "Sequence[Memory]") -> "Memory":
-        """Return the memories of several objects as one batch; all must have the same number of places."""
-        return Memory(*(torch.cat(parts) for parts in zip(*memories, strict=True)))
+    @classmethod
+    def joined(cls, memories: "Sequence[Sequence[Memory]]") -> "Memory":
+        """Return what is remembered of several objects as one batch: of each some memories, or none."""
+        known = next(memory for each in memories for memory in each)
+        nothing = cls(*(part[..., :0] for part in known))
+        rows = [[torch.cat(parts, dim=-1) for parts in zip(nothing, *each, strict=True)] for each in memories]
+        places = max(keys.shape[-1] for keys, _ in rows)
+        even = [[functional.pad(part, (0, places - part.shape[-1])) for part in row] for row in rows]
+        return cls(*(torch.cat(parts) for parts in zip(*even, strict=True)))
 
 
 class Matching(nn.Module):
@@ -72,7 +77,10 @@ class Matching(nn.Module):
         return functional.normalize(self.fine(fine) + enlarged, dim=1, eps=_LEAST)
 
     def compare(self, keys: Tensor, memory: Memory) -> Tensor:
-        """Return float32 (B, 3, h, w): likeness to the object, to the rest, and which of them is greater."""
+        """Return float32 (B, 3, h, w): likeness to the object, to the rest, and which of them is greater.
+
+        All is 0 for objects of which nothing is remembered.
+        """
         height, width = keys.shape[-2:]
         sharpness = self.sharpness.exp()
         # the largest arrays of the network: worked on in place where that is possible, and in full precision
@@ -82,7 +90,8 @@ class Matching(nn.Module):
             mass = torch.bmm(memory.weights.float(), weight.transpose(1, 2)) * (-sharpness).exp() + _LEAST
         share = mass[:, :1] / mass.sum(dim=1, keepdim=True) * 2 - 1
         nearest = 1 + mass.log() / sharpness
-        return torch.cat([nearest, share], dim=1).reshape(-1, MAPS, height, width)
+        known = memory.weights.flatten(1).any(dim=1)[:, None, None]
+        return (torch.cat([nearest, share], dim=1) * known).reshape(-1, MAPS, height, width)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is added to trunk and decoder, both at stride 8; maps of zeros add nothing."""

@@ -45,15 +45,15 @@ class NetworkSegmenter:
             plane = torch.from_numpy(mask).to(self._device)[None, None].float()
             return self.network.remember(self._image(image[None]), plane, torch.ones_like(plane))
 
-    def recalling(self, memories: Sequence[Memory]) -> "partial[npt.NDArray[np.float32]]":
-        """Return this segmenter for crops whose objects are remembered, one memory for each."""
+    def recalling(self, memories: Sequence[Sequence[Memory]]) -> "partial[npt.NDArray[np.float32]]":
+        """Return this segmenter for crops whose objects are remembered: for each, some memories, or none."""
         return partial(self, memories=memories)
 
     def __call__(
         self,
         images: npt.NDArray[np.uint8],
         guidance: npt.NDArray[np.bool_],
-        memories: Sequence[Memory] = (),
+        memories: Sequence[Sequence[Memory]] = (),
     ) -> npt.NDArray[np.float32]:
         """Segment one object in each crop.
 
@@ -62,8 +62,8 @@ class NetworkSegmenter:
         images : uint8 (B, S, S, 3)
         guidance : bool (B, S, S)
             The rough masks.
-        memories : sequence of Memory
-            What is remembered of each object, or nothing.
+        memories : sequence of sequences of Memory
+            What is remembered of each object; nothing at all by default.
 
         Returns
         -------
@@ -80,14 +80,14 @@ class NetworkSegmenter:
         self,
         images: npt.NDArray[np.uint8],
         guidance: npt.NDArray[np.bool_],
-        memories: Sequence[Memory],
+        memories: Sequence[Sequence[Memory]],
     ) -> npt.NDArray[np.float32]:
         with torch.inference_mode(), half_precision(self._device):
             image = self._image(images)
             mask = torch.from_numpy(guidance).to(self._device)[:, None].float().mul_(2).sub_(1)
             x = torch.cat([image, mask], dim=1).contiguous(memory_format=torch.channels_last)
             # a mirrored crop is compared as its mirror image is
-            planes = [x, self.network.compare(image, Memory.joined(memories))] if memories else [x]
+            planes = [x, self.network.compare(image, Memory.joined(memories))] if any(memories) else [x]
             probability = torch.sigmoid(self.network(*planes).float())
             if self.flip:
                 mirrored = self.network(*(plane.flip(-1) for plane in planes)).float().flip(-1)

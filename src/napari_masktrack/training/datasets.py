@@ -144,5 +144,7 @@ def stream(
         if scene.target.any() and rng.random() < others:
             twin = rng.random() < 0.3
             scene = scenes.add_other(scene, recent[-1] if twin else recent[rng.integers(len(recent))], rng)
+            if twin:  # nothing tells it from its twin but the guidance, which must not stray then
+                scene = replace(scene, other=None)
         yield replace(scene, origin=origin)
     raise InputError(f"{misses} masks in a row show no object; check the folders of masks.")

@@ -193,9 +193,7 @@ def _step(
         planes = [network_input(batch.image, given)]
         if references is not None:
             memory = network.remember(references.image, references.target, references.known)
-            # without a reference nothing is known, and nothing is compared
-            known = references.known.flatten(1).any(dim=1)[:, None, None, None]
-            planes.append(network.compare(batch.image, memory) * known)
+            planes.append(network.compare(batch.image, memory))
         score = network(*planes)
     score = score.float()
     loss = mask_loss(score, batch.target, batch.known)
