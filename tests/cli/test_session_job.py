@@ -13,6 +13,7 @@ from napari_masktrack.io.session import MovieReference, Session
 FRAMES = 6  # of the movie in `place`
 FAST = "--finetune off --crop-size 64"
 QUICK = "--finetune quick --steps 2 --batch 2 --size 64 --seconds none --crop-size 64"
+PLAIN = {"finetune_flow": False, "crf_search": False}
 SETTINGS = {
     "mode": "quick",
     "finetune": {"steps": 1, "batch": 2, "size": 64, "seconds": None},
@@ -53,7 +54,7 @@ def test_the_masks_go_back_into_the_session_with_their_numbers(propagate, sessio
     assert sorted(masks) == list(range(FRAMES))
     np.testing.assert_array_equal(masks[0], np.asarray(Image.open(place / "painted" / "00000.png")))
     with Session.open(session) as again:
-        rows = again.metrics()
+        rows = again.numbers.metrics()
         assert not again.interrupted
     assert [(row["frame"], row["label"], row["source"]) for row in rows] == [
         (str(frame), "1", "0") for frame in range(FRAMES)
@@ -71,12 +72,14 @@ def test_a_range_replaces_only_its_frames_and_can_be_taken_back(propagate, sessi
     with Session.open(session) as opened:
         for frame in range(FRAMES):
             opened.results.write(frame, np.full(opened.movie.shape, 9))
-        opened.save_metrics([{"frame": frame, "label": 9, "confidence": 1.0} for frame in range(FRAMES)])
+        opened.numbers.save_metrics(
+            [{"frame": frame, "label": 9, "confidence": 1.0} for frame in range(FRAMES)]
+        )
     assert propagate("--frames 2:4").code == 0
     masks = result(session)
     assert [9 in masks[frame] for frame in range(FRAMES)] == [True, True, False, False, True, True]
     with Session.open(session, read_only=True) as opened:
-        assert [row["label"] for row in opened.metrics()] == [*"99", *"11", *"99"]
+        assert [row["label"] for row in opened.numbers.metrics()] == [*"99", *"11", *"99"]
     done = propagate("--revert")
     assert (done.code, done.out) == (0, f"The former masks of {FRAMES} frame(s) are back.\n")
     assert all((each == 9).all() for each in result(session).values())
@@ -105,19 +108,40 @@ def test_what_the_session_has_is_taken_over_where_nothing_is_asked_for():
 
     from napari_masktrack.cli.session_job import take_over
 
-    options = Namespace(finetune=None, margin=3.0)
+    options = Namespace(finetune=None, **PLAIN, margin=3.0)
     take_over(options, SETTINGS, tuned=False)
     assert (options.finetune, options.steps, options.seconds) == ("quick", 1, None)
     assert (options.direction, options.crop_size, options.margin) == ("forward", 64, 3.0)
-    off = Namespace(finetune=None)
+    off = Namespace(finetune=None, **PLAIN)
     take_over(off, SETTINGS, tuned=True)
     assert off.finetune == "off"
     assert not hasattr(off, "steps")
-    full = Namespace(finetune="full")
+    full = Namespace(finetune="full", **PLAIN)
     take_over(full, SETTINGS, tuned=True)
     assert not hasattr(full, "steps")
     for part, config in (("finetune", FinetuneConfig), ("propagate", PropagationConfig)):
         config(**SETTINGS[part])
+
+
+@pytest.mark.parametrize(
+    ("flow", "crf", "mode", "tuned", "expected"),
+    [
+        (True, True, None, False, (True, True)),
+        (False, False, None, False, (False, False)),
+        (True, True, None, True, (False, True)),  # nothing is fine-tuned again
+        (True, True, "full", False, (False, True)),
+    ],
+)
+def test_what_the_window_adapts_and_searches_is_done_where_it_counts(flow, crf, mode, tuned, expected):
+    from argparse import Namespace
+
+    from napari_masktrack.cli.session_job import take_over
+
+    settings = {"mode": "quick", "finetune_flow": True, "crf_search": True}
+    settings["propagate"] = {"flow": flow, "crf": crf}
+    options = Namespace(finetune=mode, finetune_flow=False, crf_search=False)
+    take_over(options, settings, tuned=tuned)
+    assert (options.finetune_flow, options.crf_search) == expected
 
 
 def test_a_movie_that_was_moved_is_named_and_another_one_refused(propagate, session, place):

@@ -65,7 +65,7 @@ def test_everything_that_is_saved_comes_back(session, movie):
     session.save_settings({"model": "mine", "range": [0, 5]})
     session.save_objects({7: SessionObject("bud", (1.0, 0.5, 0.0, 1.0)), 1: SessionObject("mother")})
     session.results.write(6, labels(1, 2))
-    session.save_metrics([{"frame": 6, "label": 1, "confidence": 0.5, "iou": float("nan")}])
+    session.numbers.save_metrics([{"frame": 6, "label": 1, "confidence": 0.5, "iou": float("nan")}])
     with reopened(session) as again:
         assert again.annotated_frames() == (2,)
         np.testing.assert_array_equal(dict(again.label_images())[2], labels(1, 300, 65535))
@@ -76,7 +76,7 @@ def test_everything_that_is_saved_comes_back(session, movie):
         assert again.results.written == (6,)
         np.testing.assert_array_equal(again.results.read(6), labels(1, 2))
         assert not again.results.read(5).any()
-        assert again.metrics() == [{"frame": "6", "label": "1", "confidence": "0.5", "iou": ""}]
+        assert again.numbers.metrics() == [{"frame": "6", "label": "1", "confidence": "0.5", "iou": ""}]
         assert again.problems == []
         again.check_movie(movie)
 

@@ -22,7 +22,8 @@ def write_result(session, value):
     for frame in (1, 3):
         session.results.write(frame, np.full(SHAPE, value))
         session.probabilities.write(frame, np.full(SHAPE, value))
-    session.save_metrics([{"frame": 1, "label": value}])
+    session.numbers.save_metrics([{"frame": 1, "label": value}])
+    session.numbers.save_scores([{"frame": 1, "label": value, "J": 0.5, "F": 0.5, "source": "here"}])
     session.weights.write_bytes(bytes([value]))
     session.weights.with_name("finetuned.motion.safetensors").write_bytes(bytes([value]))
 
@@ -31,7 +32,7 @@ def result(session):
     return (
         [int(session.results.read(frame)[0, 0]) for frame in session.results.written],
         [int(session.probabilities.read(frame)[0, 0]) for frame in session.probabilities.written],
-        [row["label"] for row in session.metrics()],
+        [row["label"] for row in session.numbers.metrics()],
         session.weights.read_bytes(),
     )
 
@@ -68,7 +69,7 @@ def test_a_result_that_is_moved_away_can_be_brought_back(session):
     write_result(session, 1)
     session.former.keep_result(moved=True)
     assert session.results.written == session.probabilities.written == ()
-    assert session.metrics() == []
+    assert session.numbers.metrics() == []
     assert session.weights.read_bytes() == b"\1"
     assert not session.results.read(1).any()
     session.former.swap_result()
@@ -104,6 +105,17 @@ def test_a_change_that_was_cut_off_is_ended_by_the_next(session, name):
     session.results.reread()
     session.former.swap_result()
     assert result(session) == ([1, 1], [1, 1], ["1"], b"\1")
+
+
+def test_weights_that_are_replaced_are_all_kept_with_those_of_the_motion(session):
+    for value in range(4):
+        assert session.save_weights(lambda path, value=value: path.write_bytes(bytes([value])))
+        if value == 1:
+            session.weights.with_name("finetuned.motion.safetensors").write_bytes(b"m")
+    assert [path.read_bytes() for path in session.former.weights] == [bytes([value]) for value in range(3)]
+    motion = [(path.parent / "finetuned.motion.safetensors").exists() for path in session.former.weights]
+    assert motion == [False, True, True]
+    assert not session.former.has_result, "else the masks of now would leave when the result is changed back"
 
 
 def test_weights_for_image_and_motion_are_changed_together(session):

@@ -188,7 +188,7 @@ def test_results_that_do_not_fit_are_refused(view, given, error):
 def test_results_of_a_session_are_taken_over(view, session):
     first = ResultStore(view, session=session)
     run(first, result(3, 1, 300), result(5, 2))
-    session.save_metrics(first.rows())
+    session.numbers.save_metrics(first.rows())
     (session.results.path / "5.0.0").write_bytes(b"rubbish")
     with Session.open(session.folder, read_only=True) as again:
         for limit in (0, 2**40):
@@ -223,7 +223,9 @@ def test_what_is_propagated_while_results_are_saved_into_a_session_is_saved_too(
 
 def test_numbers_of_a_session_that_was_propagated_in_a_terminal_come_back(view, session):
     session.results.write(3, image(1))
-    session.save_metrics([{"frame": 3, "label": 1, "confidence": 0.5, "source": 0, "agreement": None}])
+    session.numbers.save_metrics(
+        [{"frame": 3, "label": 1, "confidence": 0.5, "source": 0, "agreement": None}]
+    )
     store = ResultStore(view, session=session)
     list(store.restore())
     (row,) = store.rows()

@@ -145,7 +145,7 @@ def test_all_that_is_drawn_is_saved_and_restored(viewer, view, session, link):
         assert again.annotations() == drawn
         assert again.settings == {"model": "mine"}
         assert again.objects == {7: SessionObject("bud")}
-        assert again.metrics() == [{"frame": "0", "label": "7"}]
+        assert again.numbers.metrics() == [{"frame": "0", "label": "7"}]
         restored = restore_layers(again, view)
     assert list(restored) == ["masks", "scribbles", "beside", "shapes"]
     assert absent_marks(restored["masks"]) == ((5, 300),)
@@ -247,7 +247,7 @@ def test_a_layer_that_was_changed_unwatched_is_saved_as_it_is(view, session, lin
 def test_corrections_of_the_result_are_saved(viewer, view, session, link):
     store = ResultStore(view, session=session)
     viewer.add_layer(store.layer)
-    link.watch(store.layer, saved=True)
+    link.follow(store)
     store.begin()
     store.write_frame(FrameResult(3, np.full(SIZE, 2, np.uint16), {2: 1.0}, {2: 0}), viewer.dims)
     store.end()
@@ -255,6 +255,62 @@ def test_corrections_of_the_result_are_saved(viewer, view, session, link):
     assert link.tick() == {"result": (3,)}
     link.flush()
     assert session.results.read(3)[10, 10] == 9
+    store.layer.brush_size = 100
+    paint(viewer, view, store.layer, 3, 0)
+    assert link.tick() == {"result": (3,)}
+    link.flush()
+    assert not session.results.read(3).any()
+
+
+def test_what_is_painted_where_there_is_no_result_yet_is_saved_and_counts(viewer, view, session, link):
+    store = ResultStore(view, session=session)
+    viewer.add_layer(store.layer)
+    link.follow(store)
+    paint(viewer, view, store.layer, 5, 300)
+    link.flush()
+    assert session.results.written == store.done == (5,)
+    store.layer.undo()
+    link.flush()
+    assert not session.results.read(5).any()
+
+
+def test_a_long_stroke_on_the_result_is_saved_before_it_ends(viewer, view, session, link):
+    store = ResultStore(view, session=session)
+    viewer.add_layer(store.layer)
+    link.follow(store)
+    with store.layer.block_history():
+        paint(viewer, view, store.layer, 3, 7)
+        link.flush()
+        assert session.results.read(3)[10, 10] == 7
+
+
+def test_what_a_propagation_writes_and_takes_back_is_no_painting(viewer, view, session, link):
+    store = ResultStore(view, session=session)
+    viewer.add_layer(store.layer)
+    link.follow(store)
+    store.begin()
+    store.write_frame(FrameResult(3, np.full(SIZE, 2, np.uint16), {2: 1.0}, {2: 0}), viewer.dims)
+    assert link.tick() == {}
+    store.end()
+    view.go_to(viewer.dims, 3)
+    assert link.tick() == {}
+    paint(viewer, view, store.layer, 3, 9)
+    link.flush()
+    store.revert()
+    assert link.tick() == {}
+    assert session.results.written == store.done == ()
+
+
+def test_a_propagation_over_what_was_painted_can_be_taken_back(viewer, view):
+    store = ResultStore(view)
+    viewer.add_layer(store.layer)
+    paint(viewer, view, store.layer, 3, 9)
+    painted = store.labels(3)
+    store.begin()
+    store.write_frame(FrameResult(3, np.full(SIZE, 2, np.uint16), {2: 1.0}, {2: 0}), viewer.dims)
+    store.end()
+    store.revert()
+    np.testing.assert_array_equal(store.labels(3), painted)
 
 
 def test_an_unfinished_shape_does_not_stop_the_others(viewer, view, session, link):

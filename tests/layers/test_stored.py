@@ -32,7 +32,7 @@ def held(store):
 @pytest.mark.parametrize("limit", [0, 2**40], ids=["on disk", "in memory"])
 def test_a_run_while_the_session_is_read_can_be_taken_back_whole(view, session, limit):
     run(first := ResultStore(view, session=session), *(result(frame, 1) for frame in range(4)))
-    session.save_metrics(first.rows())
+    session.numbers.save_metrics(first.rows())
     store = ResultStore(view, session=session, in_memory_up_to=limit)
     reading = store.restore()
     assert store.unread == 4

@@ -89,6 +89,22 @@ def test_only_the_chosen_masks_come_and_find_their_frames_by_the_files_names(
         chosen[:] = [str(tmp_path / "drawn" / "00064.png")]
 
 
+def test_the_end_says_what_was_really_done(dock, paint, finish):
+    paint(dock, 2)
+    dock.propagate.direction.setCurrentIndex(dock.propagate.direction.findData("forward"))
+    dock.bar.run.click()
+    finish(dock)
+    assert (
+        "Done: 5 frames computed, 1 frame kept as you annotated it, 2 frames without masks, because none was "
+        "carried there."
+    ) in dock.bar.message.text()
+
+
+def test_no_word_of_the_literature_needs_a_dictionary(dock):
+    said = [each.toolTip() for row in dock.finetune.details.rows.values() for each in [row.control]]
+    assert not any("dream" in text.lower() for text in said)
+
+
 def test_saving_says_where_and_asks_only_once(dock, tmp_path):
     asking = dock.save.save.text()
     dock.sessions.create(tmp_path / "mine.masktrack")

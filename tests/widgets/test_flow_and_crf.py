@@ -1,5 +1,6 @@
 """A second network on the motion, and the search for the CRF's parameters: wanted, shown, cancelled, kept."""
 
+import numpy as np
 import pytest
 
 from napari_masktrack.core.crf import CrfConfig
@@ -90,6 +91,18 @@ def test_without_the_search_the_paper_s_parameters_are_back(searched, tracker, f
     assert searched.propagate.searched.text() == ""
 
 
+def test_a_box_to_mask_leaves_the_parameters_that_were_found(searched, tracker, truth, finish):
+    found = tracker.crf
+    shapes = searched.workspace.drawings.ensure("shapes")
+    y, x = np.argwhere(truth.frame(0).labels == 1).T
+    (y0, x0), (y1, x1) = (y.min(), x.min()), (y.max(), x.max())
+    shapes.add_rectangles(np.array([[0, y0, x0], [0, y0, x1], [0, y1, x1], [0, y1, x0]]))
+    searched.workspace.go_to(0)
+    searched.commands.do("box to mask")
+    finish(searched)
+    assert tracker.crf == found != CrfConfig()
+
+
 def test_a_search_with_nothing_to_search_on_is_said(dock, tracker, sharpen, paint, finish):
     tracker.tries = 0
     paint(dock, 0)
@@ -97,7 +110,7 @@ def test_a_search_with_nothing_to_search_on_is_said(dock, tracker, sharpen, pain
     dock.bar.run.click()
     finish(dock)
     assert "Not searched" in dock.propagate.searched.text()
-    assert "Done: 2 frames" in dock.bar.message.text()
+    assert "Done: 1 frame computed, 1 frame kept" in dock.bar.message.text()
 
 
 @pytest.mark.parametrize("what", ["search", "motion"])
@@ -145,6 +158,6 @@ def test_both_controls_are_kept_in_the_session(dock):
     kept = dock.sessions.settings()
     for control in (dock.finetune.flow, dock.propagate.crf_search):
         control.setChecked(False)
-    dock.sessions._restore_settings(kept)
+    dock.sessions.restore_settings(kept)
     assert dock.finetune.flow.isChecked()
     assert dock.propagate.crf_search.isChecked()

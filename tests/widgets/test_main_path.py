@@ -97,6 +97,26 @@ def test_iou_against_a_reference_is_that_of_the_metrics(dock, truth, qtbot, pain
     assert "truth" in dock.review.said.text()
 
 
+def test_an_object_that_only_the_reference_has_is_named_and_lowers_nothing(dock, truth, qtbot, paint, finish):
+    more = np.array(truth.labels)
+    more[:, :4, :4] = 9
+    reference = dock.viewer.add_labels(more, name="truth")
+    paint(dock, 0)
+    press(qtbot, dock.bar.run)
+    finish(dock)
+    dock.review.reference.set_value(reference)
+    press(qtbot, dock.review.compute)
+    finish(dock)
+    rows = {row.label: row for row in dock.review.table.value()}
+    assert rows[None].mean == pytest.approx(mean_similarity(dock, truth), abs=1e-6)
+    assert [row.compared for row in rows.values()] == [True, True, False, True]
+    assert "not counted: 9" in dock.review.said.text()
+    assert "not annotated" in dock.review.table.text()
+    press(qtbot, dock.bar.run)
+    finish(dock)
+    assert "before the last run" in dock.review.said.text()
+
+
 def test_leave_one_out_needs_two_frames_and_says_what_it_is(dock, qtbot, paint, finish):
     paint(dock, 0)
     press(qtbot, dock.review.compute)

@@ -111,7 +111,7 @@ def test_a_deleted_result_leaves_the_session_and_is_kept(saving, dock, paint, fi
     before = session.results.read(3)
     dock.viewer.layers.remove("cells result")
     qtbot.waitUntil(lambda: session.results.written == ())
-    assert session.metrics() == []
+    assert session.numbers.metrics() == []
     assert session.former.swap_result()
     assert np.array_equal(session.results.read(3), before)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_masktrack.io.session import MovieReference, Session
-from napari_masktrack.widgets import sessions
+from napari_masktrack.widgets import reopening, sessions
 
 
 @pytest.fixture
@@ -20,14 +20,14 @@ def folder(dock, truth, tmp_path):
 @pytest.fixture
 def reading(monkeypatch):
     """In which threads sessions were read; reading waits until it is let go."""
-    read, threads, go_on = sessions.read_drawings, [], threading.Event()
+    read, threads, go_on = reopening.read_drawings, [], threading.Event()
 
     def slowly(*given):
         threads.append(threading.current_thread())
         go_on.wait(10)
         return read(*given)
 
-    monkeypatch.setattr(sessions, "read_drawings", slowly)
+    monkeypatch.setattr(reopening, "read_drawings", slowly)
     yield threads, go_on
     go_on.set()
 
@@ -52,7 +52,7 @@ def test_a_session_is_read_in_a_thread(dock, folder, reading, finish, qtbot, mon
 
 def test_opening_can_be_cancelled_and_changes_nothing(dock, folder, reading, qtbot, monkeypatch):
     threads, go_on = reading
-    dock.sessions.open_soon(folder)
+    dock.sessions.reopening.open_soon(folder)
     qtbot.waitUntil(lambda: bool(threads))
     dock.bar.cancel.click()
     go_on.set()
@@ -62,7 +62,7 @@ def test_opening_can_be_cancelled_and_changes_nothing(dock, folder, reading, qtb
 
 
 def test_a_session_that_cannot_be_read_is_said_in_words(dock, finish, tmp_path):
-    dock.sessions.open_soon(tmp_path / "nothing")
+    dock.sessions.reopening.open_soon(tmp_path / "nothing")
     finish(dock)
     assert "There is no session" in dock.bar.message.text()
     assert dock.bar.run.isEnabled()

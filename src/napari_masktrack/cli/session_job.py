@@ -131,6 +131,11 @@ def take_over(options: Namespace, settings: Mapping[str, Any], *, tuned: bool) -
         for each in fields(config):  # type: ignore[arg-type]
             if each.name in stored and not hasattr(options, each.name):
                 setattr(options, each.name, stored[each.name])
+    # As in the window, either counts only together with what it belongs to.
+    flow, crf = (getattr(options, name, False) for name in ("flow", "crf"))
+    tunes_flow = flow and options.finetune == mode != "off"
+    options.finetune_flow |= tunes_flow and bool(settings.get("finetune_flow"))
+    options.crf_search |= crf and bool(settings.get("crf_search"))
 
 
 class SessionSink(Sink):
@@ -162,9 +167,10 @@ class SessionSink(Sink):
         """Write one frame."""
         if not self._begun:
             self._session.former.keep_result()
+            self._session.numbers.outdate_scores()
             self._begun = True
             if self._tuned is not None:
-                self._tuned.save(self._session.weights)
+                self._session.save_weights(self._tuned.save)
         super().keep(result)
         self._session.probabilities.forget(result.frame)  # they are those of other masks
         self._numbers[result.frame] = [
@@ -192,11 +198,11 @@ class SessionSink(Sink):
         if not self._numbers:
             return
         rows: list[Mapping[str, Any]] = [
-            row for row in self._session.metrics() if int(row["frame"]) not in self._numbers
+            row for row in self._session.numbers.metrics() if int(row["frame"]) not in self._numbers
         ]
         rows += [row for frame in self._numbers.values() for row in frame]
         rows.sort(key=lambda row: (int(row["frame"]), int(row["label"])))
-        self._session.save_metrics(rows)
+        self._session.numbers.save_metrics(rows)
 
 
 def _revert(session: "Session", options: Namespace, terminal: Terminal) -> None:

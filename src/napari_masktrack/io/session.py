@@ -10,7 +10,8 @@ before is there. The layout of the folder::
     results.zarr                       label images, (T, Y, X), one chunk per frame
     probability.zarr                   how probable the pixels are, if that was asked for, likewise
     metrics.csv                        one row per frame and object
-    former/                            drawings of deleted layers, and the result before the last
+    scores.csv                         the last comparison with a reference, or leave-one-out
+    former/                            drawings of deleted layers, former weights, the result before the last
     session.lock                       who is writing
 """
 
@@ -18,7 +19,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import InputError, MaskTrackError, OutputError
-from napari_masktrack.io.exporters import save_metrics_csv
 from napari_masktrack.io.refusal import shown
+from napari_masktrack.io.session_copy import SessionCopy
 from napari_masktrack.io.session_drawings import DrawnShape, Mark, annotations_of, read_shapes, write_shapes
-from napari_masktrack.io.session_files import put_aside, read_labels, read_table, remove, saving, sweep
+from napari_masktrack.io.session_files import put_aside, read_labels, remove, saving, sweep
 from napari_masktrack.io.session_files import write_labels as write_label_file
 from napari_masktrack.io.session_former import FormerWork
 from napari_masktrack.io.session_head import (
@@ -44,6 +44,7 @@ from napari_masktrack.io.session_head import (
 )
 from napari_masktrack.io.session_lock import FolderLock
 from napari_masktrack.io.session_movie import MovieReference
+from napari_masktrack.io.session_numbers import SessionNumbers
 from napari_masktrack.io.session_results import SessionResults
 
 __all__ = ["LAYERS", "SESSION_SUFFIX", "MovieReference", "Session", "SessionObject", "is_session"]
@@ -74,6 +75,7 @@ class Session:
         Masks, uint16.
     probabilities : SessionResults
         Of the most probable object of each pixel, uint8, 255 is certain.
+    numbers : SessionNumbers
     former : FormerWork
     """
 
@@ -84,6 +86,7 @@ class Session:
         self.read_only = lock is None
         self.interrupted = lock is not None and lock.interrupted
         self.results, self.former = SessionResults(self), FormerWork(self)
+        self.numbers = SessionNumbers(self)
         self.probabilities = SessionResults(self, "probability.zarr", np.uint8)
         self._writing = threading.Lock()
 
@@ -161,20 +164,28 @@ class Session:
                 sweep(part)
         return session
 
+    def go_on_in(self, copy: SessionCopy) -> None:
+        """Be the copy from now on, for all who hold this session; nobody writes. Raises as `save_shapes`."""
+        with self._writing:
+            self.require_writable()
+            copy.finish()
+            self._release()
+            self.folder, self._lock = copy.folder, copy.lock
+            self._head.move(copy.folder)
+            self.movie = self._head.movie
+            self.reread()
+
     def close(self) -> None:
         """Let others write; nothing needs to be saved then. Weights that are being written come first."""
         with self._writing:
             self.read_only = True
-            if self._lock is not None:
-                self._lock.release()
+            self._release()
 
     def __enter__(self) -> Self:
         """Give the session itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
 
@@ -311,6 +322,8 @@ class Session:
     def save_weights(self, write: Callable[[Path], object]) -> bool:
         """Let somebody write the weights; from any thread. Tells whether the session was still open for it.
 
+        Those that were there are kept, see `FormerWork.keep_weights`.
+
         Parameters
         ----------
         write : callable
@@ -318,28 +331,9 @@ class Session:
         """
         with self._writing:
             if not self.read_only:
+                self.former.keep_weights()
                 write(self.weights)
             return not self.read_only
-
-    def save_metrics(self, rows: Iterable[Mapping[str, object]]) -> None:
-        """Write ``metrics.csv``; without any row the file goes.
-
-        Raises
-        ------
-        OutputError
-            The session is open to read only, or the file cannot be written.
-        """
-        self.require_writable()
-        table = list(rows)
-        if table:
-            save_metrics_csv(self.folder / "metrics.csv", table)
-        else:
-            remove(self.folder / "metrics.csv")
-
-    def metrics(self) -> list[dict[str, str]]:
-        """Read ``metrics.csv`` as text; empty cells are unknown."""
-        path = self.folder / "metrics.csv"
-        return (self.attempt(path, read_table) or []) if path.exists() else []
 
     def check_movie(self, movie: Movie) -> None:
         """Refuse another movie than the session's.
@@ -356,7 +350,7 @@ class Session:
         return self.movie.open(self.folder, None if path is None else Path(path))
 
     def reread(self) -> None:
-        """Forget which results are in memory, because the files are others now."""
+        """Forget which results are in memory: the files are others now, or the folder is."""
         self.results.reread()
         self.probabilities.reread()
 
@@ -388,6 +382,10 @@ class Session:
     @property
     def _shapes_file(self) -> Path:
         return self.folder / "annotations" / "shapes.json"
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def _layer(self, kind: str) -> Path:
         if kind not in LAYERS:

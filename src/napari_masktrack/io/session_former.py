@@ -1,4 +1,4 @@
-"""What left a session is kept beside it: drawings of deleted layers, and the result before the last."""
+"""What left a session is kept beside it: drawings of deleted layers, former weights, the result before."""
 
 import os
 import shutil
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from napari_masktrack.io.session_files import saving, write_json
 from napari_masktrack.io.session_head import marks_to_json
+from napari_masktrack.io.session_numbers import METRICS, SCORES
 
 if TYPE_CHECKING:
     from napari_masktrack.io.session import Session
 
 _MASKS = "results.zarr"
 _WEIGHTS = ("weights/finetuned.safetensors", "weights/finetuned.motion.safetensors")
-RESULT = (_MASKS, "probability.zarr", "metrics.csv", *_WEIGHTS)
+RESULT = (_MASKS, "probability.zarr", METRICS, SCORES, *_WEIGHTS)
 """What belongs to one propagation."""
 
 
@@ -29,13 +30,27 @@ class FormerWork:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self.folder = session.folder / "former"
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept, which may not exist."""
+        return self._session.folder / "former"
 
     @property
     def drawings(self) -> tuple[Path, ...]:
         """The folders of drawings that left, the latest last."""
         parent = self.folder / "annotations"
         return tuple(sorted(path for path in parent.iterdir() if path.is_dir())) if parent.is_dir() else ()
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The files of weights that were replaced by later ones, the latest last."""
+        return tuple(sorted((self.folder / "weights").glob(f"*/{Path(_WEIGHTS[0]).name}")))
+
+    @property
+    def latest_weights(self) -> Path | None:
+        """The weights before those of now."""
+        return self.weights[-1] if self.weights else None
 
     @property
     def has_result(self) -> bool:
@@ -69,7 +84,7 @@ class FormerWork:
             return None
         stored = session.folder / "annotations" / ("shapes.json" if kind == "shapes" else kind)
         with saving(stored):
-            place = self._new_place(kind)
+            place = self._new_place("annotations", kind)
             if stored.is_dir():
                 os.replace(stored, place)
             else:
@@ -80,6 +95,30 @@ class FormerWork:
             write_json(place / "absent.json", {"absent": marks_to_json(absent)})
             session.save_absent(())
         return place
+
+    def keep_weights(self) -> Path | None:
+        """Copy the weights of now, before others take their place; gives the file, None without weights.
+
+        Raises
+        ------
+        OutputError
+            The session is open to read only.
+        WorkError
+            The disk refused.
+        """
+        session = self._session
+        session.require_writable()
+        now = [path for name in reversed(_WEIGHTS) if (path := session.folder / name).exists()]
+        if not now:
+            return None
+        with saving(self.folder):
+            place = self._new_place("weights")
+            place.mkdir()
+            for path in now:  # the main one last, which tells that all are there
+                part = place / f"{path.name}.part"
+                shutil.copyfile(path, part)
+                os.replace(part, place / path.name)
+        return place / now[-1].name
 
     def keep_result(self, *, moved: bool = False) -> None:
         """Keep masks, probabilities, numbers and weights of now, in place of those kept before.
@@ -148,11 +187,12 @@ class FormerWork:
         self._session.reread()
         return True
 
-    def _new_place(self, kind: str) -> Path:
-        parent = self.folder / "annotations"
+    def _new_place(self, folder: str, kind: str = "") -> Path:
+        """Give a new place, named after the moment, so that the latest is the last."""
+        parent = self.folder / folder
         parent.mkdir(parents=True, exist_ok=True)
-        moment = time.strftime("%Y%m%d-%H%M%S")
-        names = (f"{moment}-{number}-{kind}" for number in count(1))
+        moment, ending = time.strftime("%Y%m%d-%H%M%S"), kind and f"-{kind}"
+        names = (f"{moment}-{number}{ending}" for number in count(1))
         return next(path for name in names if not (path := parent / name).exists())
 
 

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
 from napari_masktrack import __version__
-from napari_masktrack.errors import InputError
+from napari_masktrack.errors import InputError, MovieError
 from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_drawings import Mark
 from napari_masktrack.io.session_files import read_json, write_json
@@ -107,6 +108,15 @@ class Head:
             for name in NAMES:
                 write_json(self._folder / name, {**content, "napari_masktrack": __version__})
             self._content = content
+
+    def move(self, folder: Path) -> None:
+        """Be in another folder; a movie that was found beside the one before is named with its place."""
+        before, self._folder = self._folder, folder
+        with suppress(MovieError):
+            found = str(self.movie.find(before).absolute())
+            if found != self.movie.path:
+                self.movie = replace(self.movie, path=found)
+                self.change(movie=self.movie.to_json())
 
     @property
     def settings(self) -> dict[str, Any]:

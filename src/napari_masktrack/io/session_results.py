@@ -268,6 +268,11 @@ class SessionResults(LabelStore):
         self._session.require_writable()
         super().forget(frame)
 
+    def reread(self) -> None:
+        """As of `LabelStore`; also the session may be in another folder now."""
+        super().reread()
+        self.path = self._session.folder / self.path.name
+
     def clear(self) -> None:
         """Delete all frames.
 

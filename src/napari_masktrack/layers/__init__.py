@@ -19,12 +19,13 @@ from napari_masktrack.layers.create import (
     role_of,
     share_colours,
 )
+from napari_masktrack.layers.description import describe_layer
 from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie, Layout, movie_of
 from napari_masktrack.layers.probability import ProbabilityStore
 from napari_masktrack.layers.reading import read_annotations, read_shapes
 from napari_masktrack.layers.result import ResultStore
-from napari_masktrack.layers.session import SessionLink, describe_layer, restore_layers
+from napari_masktrack.layers.session import SessionLink, restore_layers
 
 __all__ = [
     "AnnotationIndex",

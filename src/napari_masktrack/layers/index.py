@@ -57,6 +57,7 @@ class AnnotationIndex:
     _touched: set[int]
     _changed: set[int]
     _doubtful: bool
+    _length: int
 
     def __init__(
         self,
@@ -106,6 +107,12 @@ class AnnotationIndex:
         else:
             self._touched.update(self._align().own_frame(frame) for frame in frames)
         self._announce()
+
+    def forget(self) -> None:
+        """Take nothing for known, because the program wrote into the array; what is touched next counts."""
+        for known in (self._labels, self._sums, self._masks, self._regions, self._touched, self._changed):
+            known.clear()
+        self._doubtful, self._forgotten = False, set(range(self._length))
 
     def settle(self, *, budget: float | None = None) -> tuple[int, ...]:
         """Look at the frames that were touched.
@@ -224,6 +231,7 @@ class AnnotationIndex:
     def _begin(self, known: Iterable[int] | None) -> None:
         self._array = full_resolution(self.layer)
         self._labels, self._touched, self._changed, self._doubtful = {}, set(), set(), False
+        self._forgotten = set[int]()
         self._sums: dict[int, int] = {}
         self._masks: dict[int, tuple[Annotation, ...]] = {}
         self._regions: dict[int, tuple[tuple[slice, slice], int | None]] = {}
@@ -254,15 +262,17 @@ class AnnotationIndex:
         self._changed |= {self._alignment.own_frame(frame) for frame in changed}
 
     def _look(self, own: int) -> None:
-        """Read a frame of the layer; if it is another than before, note its ids."""
+        """Read a frame of the layer; if it is another than before, or that was forgotten, note its ids."""
         self._unseen.discard(own)
+        is_known = own not in self._forgotten
+        self._forgotten.discard(own)
         image = self._read(own)
         if own in self._regions:
             region, _ = self._regions[own]
             self._regions[own] = region, _sum(image[region])
         labels = _ids(image)
         sum_ = _sum(image) if labels else 0
-        if self._sums.get(own, 0) == sum_ and self._labels.get(own, ()) == labels:
+        if is_known and self._sums.get(own, 0) == sum_ and self._labels.get(own, ()) == labels:
             return
         self._changed.add(own)
         self._masks.pop(own, None)

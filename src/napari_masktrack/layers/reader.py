@@ -13,10 +13,11 @@ from napari_masktrack.io.session import Session, is_session
 from napari_masktrack.io.session_head import NAMES
 from napari_masktrack.layers.axes import LayerAxes
 from napari_masktrack.layers.create import notes_of
+from napari_masktrack.layers.description import image_layer
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.probability import ProbabilityStore
 from napari_masktrack.layers.result import ResultStore
-from napari_masktrack.layers.session import image_layer, restore_layers, restore_look
+from napari_masktrack.layers.session import restore_layers, restore_look
 from napari_masktrack.layers.stored import StoredFrames
 
 LayerData = tuple[Any, dict[str, Any], str]

@@ -13,6 +13,7 @@ from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.session import Session
 from napari_masktrack.io.session_results import LabelStore
 from napari_masktrack.layers.create import new_labels, notes_of, share_colours
+from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.stored import IN_MEMORY_UP_TO, StoredFrames
 from napari_masktrack.propagation import FrameResult
@@ -52,6 +53,10 @@ class ResultStore(StoredFrames):
         self._former_rows: Rows | None = None
         self._former_notes: dict[str, Any] = {}
         self._running = False
+        self._index = AnnotationIndex(self.layer, view)
+        self._index.forget()
+        self._strokes = False
+        self.layer.events.labels_update.connect(self._note_stroke)
         self._unshare: Callable[[], None] | None = None if like is None else share_colours(like, [self.layer])
 
     def _make_layer(self, array: Any) -> Labels:
@@ -71,6 +76,7 @@ class ResultStore(StoredFrames):
             Model, hash of the weights, settings, version: for the layer's metadata, see
             `Tracker.description`.
         """
+        self.painted()  # what the user painted is kept for the way back, too
         self._former.close()
         self._former_rows = {
             frame: {label: dict(row) for label, row in rows.items()} for frame, rows in self._rows.items()
@@ -118,8 +124,35 @@ class ResultStore(StoredFrames):
     def end(self) -> None:
         """Finish a propagation, also one that was cancelled or failed: the user may paint again."""
         self.refresh_features()
+        self._index.forget()
         self.layer.editable = True
         self._running = False
+
+    def painted(self, dims: Dims | None = None) -> tuple[int, ...]:
+        """Give the frames on which the user painted since the last call, sorted; they have masks now.
+
+        Parameters
+        ----------
+        dims : napari.components.Dims, optional
+            Of the viewer, ``viewer.dims``. Without it, a stroke counts when it ends.
+
+        Raises
+        ------
+        AnnotationError
+            The layer was moved away from the movie.
+        """
+        if not self.layer.editable:
+            return ()
+        shown = None if dims is None else self.view.frame_at(dims)
+        if self._strokes and shown is not None:
+            self._index.touch([shown])
+        self._strokes = False
+        frames = self._index.settle()
+        self._done.update(frames)
+        return frames
+
+    def _note_stroke(self, _event: Any = None) -> None:
+        self._strokes = True  # napari draws only a part anew, as it does under the brush
 
     @property
     def can_revert(self) -> bool:
@@ -131,6 +164,7 @@ class ResultStore(StoredFrames):
             self._rows = self._former_rows
             self.layer.metadata["masktrack"] = self._former_notes
         self._former_rows = None
+        self._index.forget()
         self.refresh_features()
 
     def set_scores(self, scores: Mapping[tuple[int, int], float]) -> None:
@@ -167,7 +201,9 @@ class ResultStore(StoredFrames):
         return [{"frame": frame, "label": label, **row} for frame, label, row in entries]
 
     def close(self, *, gone: bool = False) -> None:
-        """Stop following colours, and as of `StoredFrames`."""
+        """Stop following colours and strokes, and as of `StoredFrames`."""
+        self._index.close()
+        self.layer.events.labels_update.disconnect(self._note_stroke)
         if self._unshare is not None:
             self._unshare()
         super().close(gone=gone)
@@ -180,11 +216,12 @@ class ResultStore(StoredFrames):
     def _restore_numbers(self) -> None:
         assert self.session is not None
         wanted = (self._done | self._unread) - set(self._rows)
-        for row in self.session.metrics():
+        for row in self.session.numbers.metrics():
             self._read_row(row, wanted)
 
     def _restored(self) -> None:
         self._rows = {frame: rows for frame, rows in self._rows.items() if frame in self._done}
+        self._index.forget()
         self.refresh_features()
 
     def _read_row(self, row: Mapping[str, str], wanted: set[int]) -> None:

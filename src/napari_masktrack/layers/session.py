@@ -1,13 +1,12 @@
 """Keep a session folder up to date with what is drawn, and bring its layers back."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.components import Dims
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Labels, Layer, Shapes
 
 from napari_masktrack.errors import AnnotationError, ConfigError
 from napari_masktrack.io.session import LAYERS, Session
@@ -21,10 +20,12 @@ from napari_masktrack.layers.create import (
     new_shapes,
     role_of,
 )
+from napari_masktrack.layers.description import describe_layer
 from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.looks import give_look, look_of
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.reading import read_shapes
+from napari_masktrack.layers.result import ResultStore
 
 _LOOK = 0.02  # seconds of a tick for looking at what was painted
 _PAUSE, _AT_MOST = 0.3, 0.8  # seconds; two may be lost, and a busy computer needs its share
@@ -66,6 +67,7 @@ class SessionLink:
         self._indices: dict[str, AnnotationIndex] = {}
         self._shapes: Shapes | None = None
         self._shown: dict[str, Layer] = {}
+        self._result: ResultStore | None = None
         self._looks: dict[str, Any] = dict(session.layer.get("looks", {}))
         self._values: dict[str, Any] = {}
         self._saver: Autosaver[Key] = Autosaver(
@@ -181,6 +183,10 @@ class SessionLink:
         if layer is not None:
             self._shown[role] = layer
 
+    def follow(self, result: ResultStore | None) -> None:
+        """Save what the user paints on the result, from now on; None ends it."""
+        self._result = result
+
     def _role_of(self, layer: Layer) -> str | None:
         """Give the role for which a layer is watched."""
         watched = {role: index.layer for role, index in self._indices.items()} | {"shapes": self._shapes}
@@ -192,8 +198,8 @@ class SessionLink:
         Parameters
         ----------
         what : str
-            'absent' after marks were changed, 'settings', 'objects', 'layer' or 'metrics' with what is
-            to be saved, see `Session`.
+            'absent' after marks were changed; 'settings', 'objects', 'layer', 'metrics' or 'scores' with
+            what is to be saved, see `Session` and `SessionNumbers`.
         value
             Kept until it is saved; not to be changed afterwards.
         """
@@ -238,7 +244,7 @@ class SessionLink:
             if self._shapes is not None:
                 for name in _SHAPE_EVENTS:
                     self._shapes.events[name].disconnect(self._shapes_changed)
-            self._indices, self._shapes, self._shown = {}, None, {}
+            self._indices, self._shapes, self._shown, self._result = {}, None, {}, None
 
     def _give_up(self, role: str | None) -> None:
         """Leave unsaved what cannot be read from a layer any more, and save the rest."""
@@ -261,6 +267,11 @@ class SessionLink:
                 changed[role] = frames
             for frame in frames:
                 self._saver.note_change((role, frame))
+        painted = () if self._result is None else self._result.painted(self._dims)
+        if painted and self._result is not None and not self._result.lies_in_session:
+            changed["result"] = painted
+            for frame in painted:
+                self._saver.note_change(("result", frame))
         return changed
 
     def _notice_looks(self) -> None:
@@ -284,6 +295,8 @@ class SessionLink:
         what, frame = key
         if what in self._indices:
             return self._indices[what].image(frame)
+        if what == "result":
+            return None if self._result is None else self._result.labels(frame)
         if what == "shapes":
             return () if self._shapes is None else read_shapes(self._shapes, self.view, lenient=True)
         if what == "absent":
@@ -295,11 +308,13 @@ class SessionLink:
         what, frame = key
         session = self.session
         if what == "result":
-            session.results.write(frame, content)
+            if content is not None:  # else its layer was deleted meanwhile
+                session.results.write(frame, content)
         elif what in LAYERS:
             session.save_annotation(frame, content, kind=what)
         else:
-            getattr(session, f"save_{what}")(content)
+            owner = session.numbers if what in ("metrics", "scores") else session
+            getattr(owner, f"save_{what}")(content)
 
 
 def restore_layers(session: Session, view: LayerMovie) -> dict[str, Layer]:
@@ -342,46 +357,3 @@ def restore_look(session: Session, role: str, layer: Layer) -> None:
     """Show a layer as it was when the session was saved; a layer that was not yet there stays as it is."""
     usual = {"contour": HOLLOW} if role == "beside" else {}
     give_look(layer, usual | session.layer.get("looks", {}).get(role, {}))
-
-
-def describe_layer(view: LayerMovie) -> dict[str, Any]:
-    """Give how a movie's layer is placed and shown, as plain values for a session."""
-    layer = view.layer
-    return {
-        "ndim": layer.ndim,
-        "scale": np.asarray(layer.scale, float).tolist(),
-        "translate": np.asarray(layer.translate, float).tolist(),
-        "rotate": np.asarray(layer.rotate, float).tolist(),
-        "shear": np.asarray(layer.shear, float).tolist(),
-        "affine": np.asarray(layer.affine.affine_matrix, float).tolist(),
-        "units": [str(unit) for unit in layer.units],
-        "axis_labels": list(layer.axis_labels),
-        "rgb": bool(layer.rgb),
-        "contrast_limits": None if layer.rgb else [float(limit) for limit in layer.contrast_limits],
-        "frame_axis": view.axes.frame,
-        "channel_axis": view.axes.channel,
-        "planes": [[int(axis), int(plane)] for axis, plane in view.axes.planes.items()],
-        "channels": list(view.movie.channels),
-    }
-
-
-def image_layer(data: Any, description: Mapping[str, Any], *, name: str, rgb: bool) -> Image:
-    """Make an image layer as `describe_layer` described it, as far as it fits the data.
-
-    Parameters
-    ----------
-    data : array-like
-    description : mapping
-        Plain values; may be empty.
-    name : str
-    rgb : bool
-        Whether the last dimension is colour.
-    """
-    ndim = len(data.shape) - rgb
-    kept: dict[str, Any] = {}
-    if description.get("ndim") == ndim:
-        names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-        kept = {each: description[each] for each in names if description.get(each) is not None}
-    if not rgb and description.get("contrast_limits"):
-        kept["contrast_limits"] = description["contrast_limits"]
-    return Image(data, name=name, rgb=rgb, **kept)

@@ -82,6 +82,15 @@ class StoredFrames:
         return isinstance(self.layer.data, FrameArray)
 
     @property
+    def lies_in_session(self) -> bool:
+        """Whether the layer's array is the session's own, so that each stroke is in it at once."""
+        return (
+            self.on_disk
+            and self.session is not None
+            and self.layer.data.source is self._kept_in(self.session)
+        )
+
+    @property
     def done(self) -> tuple[int, ...]:
         """The frames that are there, sorted."""
         return tuple(sorted(self._done))
@@ -165,9 +174,9 @@ class StoredFrames:
     def leave_session(self) -> None:
         """Write into the session no more, which is being closed; a layer on disk goes on in other files."""
         self._finish_reverting()
-        session, self.session = self.session, None
+        detached, session, self.session = not self.lies_in_session, self.session, None
         self._unread, self._restoring = set(), False
-        if session is None or not self.on_disk or self.layer.data.source is not self._kept_in(session):
+        if detached or session is None:
             return
         self.layer.data.source = DetachedStore(self._place(), self._kept_in(session))
         assert self._folder is not None

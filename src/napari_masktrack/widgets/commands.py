@@ -1,5 +1,8 @@
 """What the buttons of the dock do."""
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +14,7 @@ from napari_masktrack.core.agreement import agreement
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.errors import AnnotationError, InputError
 from napari_masktrack.layers.looks import put_aside
-from napari_masktrack.widgets.engine import Plan, Score, comparable
+from napari_masktrack.widgets.engine import NotCompared, Plan, Score, comparable
 from napari_masktrack.widgets.exports import ask_export
 from napari_masktrack.widgets.propagate_section import range_around
 from napari_masktrack.widgets.slices import Slices
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from napari_masktrack.widgets.dock import MaskTrackDock
 
 
-ALONE = {"box to mask", "score", "leave one out", "revert", "export", "open"}
+ALONE = {"box to mask", "score", "leave one out", "revert", "export", "open", "save as"}
 """What is not begun while other work is under way."""
 NEED_RESULT = {"use result", "score", "leave one out", "revert", "export"}
 """What needs, or writes, all of a result; running does, too."""
@@ -41,6 +44,8 @@ class Commands:
         self._covered: range | None = None
         self._hidden: int | None = None
         self._last = ""
+        self._made: Counter[str] = Counter()
+        self.runner.framed.connect(self._count)
         self._actions = {
             "box to mask": self.box_to_mask,
             "use result": self.use_result,
@@ -51,6 +56,7 @@ class Commands:
             "revert": self.revert,
             "export": lambda: ask_export(dock),
             "save": self.save,
+            "save as": dock.sessions.ask_save_as,
             "open": dock.sessions.ask_open,
         }
 
@@ -101,6 +107,7 @@ class Commands:
         plan.annotations.check(len(plan.movie), plan.movie.shape)
         self._covered = plan.frames or range(len(plan.movie))
         self._last = "run"
+        self._made.clear()
         if config is not None:
             self.dock.finetune.plot.clear(config.steps)
             self.dock.finetune.plot.show()
@@ -132,24 +139,32 @@ class Commands:
         finetune = self.dock.finetune
         if self.runner.engine.tuned:
             finetune.set_model(None)
+        if self.workspace.session is not None:
+            finetune.set_former(self.workspace.session.former.latest_weights)
         if self._last != "run":
             self._last = ""
             return
         self._last = ""
-        drawings, result = self.workspace.drawings, self.workspace.result
+        drawings = self.workspace.drawings
         if ending == "done" and drawings is not None:
             self.dock.propagate.end_search()
             covered = set(self._covered or ())
             drawings.corrected = {frame for frame in drawings.corrected if frame not in covered}
-            count = 0 if result is None else len(result.done)
-            self.dock.bar.say(f"Done: {count} frames have masks. Review shows where to look.", "good")
+            self.dock.bar.say(f"Done: {in_words(self._made)}. Review shows where to look.", "good")
         elif ending == "cancelled":
             self.dock.bar.say("Stopped. What was finished is kept; 'Revert' in 6 Save takes it back.")
+        if self._made:
+            self.dock.review.outdate_scores()
         self.dock.show_review()
         self.dock.sessions.save_numbers()
-        self._compare_meetings()
+        self.compare_meetings()
 
-    def _compare_meetings(self) -> None:
+    def _count(self, result: Any) -> None:
+        """Take note of what became of a frame."""
+        carried = any(source != result.frame for source in result.source.values())
+        self._made["carried" if carried else "yours" if result.source else "unreached"] += 1
+
+    def compare_meetings(self) -> None:
         """Find out how masks from before and after agree."""
         view, result = self.workspace.view, self.workspace.result
         if view is None or result is None:
@@ -177,7 +192,7 @@ class Commands:
             )
         annotations = Annotations(box.annotation(view.movie.shape) for box in boxes)
         plan = self.plan(annotations=annotations, propagation=self.dock.propagate.value())
-        plan = Plan(**{**vars(plan), "frames": range(frame, frame + 1)})
+        plan = replace(plan, frames=range(frame, frame + 1), crf_search=None)
 
         def take(item: Any) -> None:
             if not hasattr(item, "labels"):
@@ -297,7 +312,11 @@ class Commands:
             raise InputError("There is no result to compare yet; propagate first.")
         index = AnnotationIndex(reference, self.workspace.require_movie(), known=())
         frames, view, data = result.done, result.view, result.layer.data
-        work = against_reference(frames, index.image, lambda frame: np.asarray(data[view.layout.key(frame)]))
+        found = (int(str(row["label"])) for row in result.rows())
+        known = {*self.workspace.require_drawings().objects, *found}
+        work = against_reference(
+            frames, index.image, lambda frame: np.asarray(data[view.layout.key(frame)]), known=known
+        )
         self._collect(lambda: work, f"against {reference.name!r}", close=index.close)
 
     def leave_one_out(self) -> None:
@@ -318,18 +337,22 @@ class Commands:
 
     def _collect(self, work: Any, source: str, close: Any = None) -> None:
         scores: list[Score] = []
+        left_out: list[int] = []
 
-        def take(score: Score) -> None:
-            if scores and score.frame != scores[-1].frame:
+        def take(item: Score | NotCompared) -> None:
+            if isinstance(item, NotCompared):
+                left_out.extend(item.labels)
+                return
+            if scores and item.frame != scores[-1].frame:
                 self.runner.advance()
-            scores.append(score)
+            scores.append(item)
 
         def end(_ending: str, _message: str) -> None:
             self.runner.ended.disconnect(end)
             if close is not None:
                 close()
-            if scores:
-                self.dock.review.set_scores(scores, source)
+            if scores or left_out:
+                self.dock.review.set_scores(scores, source, not_compared=left_out)
                 if self.workspace.result is not None:
                     self.workspace.result.set_scores({(each.frame, each.label): each.J for each in scores})
                 self.dock.sessions.save_numbers()
@@ -342,6 +365,7 @@ class Commands:
         result = self.workspace.result
         if result is None or not result.can_revert or self.runner.is_running:
             raise InputError("There is no propagation to take back.")
+        self.dock.sessions.flush()
         count, probability = len(result.former_frames), self.workspace.probability
         steps = [store.reverting() for store in (result, probability) if store is not None]
         self.dock.bar.say("The last propagation is being taken back.")
@@ -351,3 +375,18 @@ class Commands:
             self.dock.bar.say(f"Taken back on {count} frames.", "good")
 
         self._reverting.start(chain(*steps), end)
+
+
+def in_words(made: Mapping[str, int]) -> str:
+    """Say what was done: frames that were computed, those that are the user's, those nothing leads to."""
+    carried, yours, unreached = (made.get(what, 0) for what in ("carried", "yours", "unreached"))
+    parts = [f"{carried} {_frames(carried)} computed"]
+    if yours:
+        parts.append(f"{yours} {_frames(yours)} kept as you annotated {'it' if yours == 1 else 'them'}")
+    if unreached:
+        parts.append(f"{unreached} {_frames(unreached)} without masks, because none was carried there")
+    return ", ".join(parts)
+
+
+def _frames(count: int) -> str:
+    return "frame" if count == 1 else "frames"

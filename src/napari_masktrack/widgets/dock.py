@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from napari_masktrack.errors import MaskTrackError
 from napari_masktrack.widgets.annotate_section import AnnotateSection
+from napari_masktrack.widgets.canvas import WholeView
 from napari_masktrack.widgets.commands import Commands
 from napari_masktrack.widgets.engine import Engine
 from napari_masktrack.widgets.finetune_section import FinetuneSection
@@ -52,6 +53,7 @@ class MaskTrackDock(QWidget):
         # napari hands plugins a proxy, whose layers are other objects at each look.
         viewer = getattr(viewer, "__wrapped__", viewer)
         self.viewer = viewer
+        self._whole_view = WholeView(viewer, self)
         self.preferences = Preferences.read()
         self.workspace = Workspace(viewer, self)
         self.bar = RunBar()
@@ -124,6 +126,8 @@ class MaskTrackDock(QWidget):
         self.runner.follow = self.propagate.follow.isChecked
         self.runner.trained.connect(self._follow_training)
         self.runner.searched.connect(self.propagate.show_search)
+        # What was painted on the result is saved first: what is being written would come after new masks.
+        self.runner.carrying.connect(lambda: self.attempt(self.sessions.flush))
         self.runner.framed.connect(self.review.note)
         self.runner.ended.connect(self._follow_end)
         self.finetune.changed.connect(self.show_step)
@@ -188,6 +192,8 @@ class MaskTrackDock(QWidget):
     def _follow_drawings(self) -> None:
         drawings = self.workspace.drawings
         self.review.set_annotated(() if drawings is None else drawings.frames)
+        if drawings is not None and drawings.frames:
+            self.runner.engine.warm_up()
         self.show_step()
 
     def _follow_result(self) -> None:
@@ -236,6 +242,8 @@ class MaskTrackDock(QWidget):
         """Notice that napari takes the dock down; a whole window only hides its parts before it goes."""
         if event is not None and event.type() in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
             self.release()
+        elif event is not None and event.type() == QEvent.Type.Show:
+            self._whole_view.follow()
         elif event is not None and event.type() == QEvent.Type.Hide and not self._released:
             self.attempt(self.sessions.flush)
         return bool(super().event(event))

@@ -1,7 +1,7 @@
 """What runs in the thread: load, fine-tune, propagate, compare. Knows neither Qt nor layers."""
 
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.errors import WorkError
-from napari_masktrack.widgets.quiet import TORCH, load_libraries, no_collections
+from napari_masktrack.widgets.quiet import no_collections
+from napari_masktrack.widgets.warming import tracker_class, warm_up
 
 DEFAULT = "default"
 """Name of the built-in model."""
@@ -46,6 +46,13 @@ class Score:
     F: float
 
 
+@dataclass(frozen=True)
+class NotCompared:
+    """Objects that only the reference has: nobody annotated them, so they do not count."""
+
+    labels: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """One press of a button.
@@ -63,8 +70,9 @@ class Plan:
         Whether a second network is fine-tuned on the optical flow, too.
     propagation : PropagationConfig or None
         None leaves the masks as they are.
-    crf_search : bool
-        Whether the CRF's parameters are searched on the annotated frames first, instead of the paper's.
+    crf_search : bool or None
+        Whether the CRF's parameters are searched on the annotated frames first, instead of the paper's;
+        None leaves them as they are.
     frames : range or None
         The frames to propagate to; None for all.
     save_weights : callable or None
@@ -80,7 +88,7 @@ class Plan:
     finetune: FinetuneConfig | None = None
     finetune_flow: bool = False
     propagation: PropagationConfig | None = None
-    crf_search: bool = False
+    crf_search: bool | None = False
     frames: range | None = None
     save_weights: Callable[[Callable[[Path], object]], object] | None = None
     probability: bool = False
@@ -105,6 +113,11 @@ class Engine:
         self._tracker: Any = None
         self._loaded: tuple[str, str] | None = None
         self.tuned = False
+
+    def warm_up(self) -> None:
+        """Load what takes long in the background, because it will be needed soon."""
+        if self._load is load_tracker:
+            warm_up()
 
     def run(self, plan: Plan) -> Iterator[Any]:
         """Fine-tune and propagate as planned.
@@ -192,7 +205,7 @@ def _fit_crf(tracker: Any, plan: Plan, config: PropagationConfig) -> Generator[A
     """Set the CRF's parameters, if it is wanted; gives what the result is to record of them."""
     from napari_masktrack.core.crf import CrfConfig
 
-    if not config.crf:
+    if not config.crf or plan.crf_search is None:
         return {}
     if not plan.crf_search:
         tracker.crf = CrfConfig()
@@ -230,18 +243,32 @@ def against_reference(
     frames: Sequence[int],
     truth: Callable[[int], NDArray[Any]],
     found: Callable[[int], NDArray[Any]],
+    *,
+    known: Collection[int],
 ) -> Iterator[Any]:
     """Compare the result with a reference, frame by frame.
 
+    Parameters
+    ----------
+    frames : sequence of int
+    truth, found : callable
+        Give the label image of a frame.
+    known : collection of int
+        The objects that could have been found, because they were annotated.
+
     Yields
     ------
-    Phase or Score
+    Phase, Score, or at the end NotCompared
     """
     yield Phase("Comparing with the reference", len(frames))
+    left_out: set[int] = set()
     for frame in frames:
         true, predicted = np.asarray(truth(frame)), np.asarray(found(frame))
-        labels = np.union1d(np.unique(true), np.unique(predicted))
-        yield from compare(frame, true, predicted, [int(label) for label in labels if label])
+        there = {int(label) for label in np.union1d(np.unique(true), np.unique(predicted)) if label}
+        left_out |= there - set(known)
+        yield from compare(frame, true, predicted, sorted(there & set(known)))
+    if left_out:
+        yield NotCompared(tuple(sorted(left_out)))
 
 
 def _drawn(annotations: Annotations, movie: Movie) -> set[int]:
@@ -256,20 +283,7 @@ def load_tracker(model: str | Path, device: str) -> Any:
     WorkError
         PyTorch does not start.
     """
-    if sys.platform.startswith("linux") and "torch" not in sys.modules:
-        # torch's first optimiser imports triton, which crashes against Mesa's LLVM once a canvas exists.
-        sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
-    try:
-        load_libraries("torch", TORCH)
-        with no_collections():
-            from napari_masktrack.tracker import Tracker
-    except (ImportError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WorkError(
-            f"PyTorch does not start ({reason}); start napari with 'masktrack demo --viewer', which loads it "
-            "first, or install PyTorch again."
-        ) from error
-    return Tracker(model, device=device)
+    return tracker_class()(model, device=device)
 
 
 def wake(tracker: Any, device: str) -> None:

@@ -23,6 +23,7 @@ DEVICES = {
     "cuda": "NVIDIA graphics card",
     "mps": "Apple graphics",
 }
+FORMER = "Before the last fine-tuning"
 CURRENT, FILE = "the weights of now", "a file"
 
 
@@ -113,11 +114,13 @@ class FinetuneSection(Section):
             self._add(str(model), Path(model).name)
         self.start.setCurrentIndex(self.start.findData(CURRENT if model is None else str(model)))
 
-    def forget_current(self) -> None:
-        """Leave the weights of now, which belong to another movie."""
-        index = self.start.findData(CURRENT)
-        if index >= 0:
-            self.start.removeItem(index)
+    def set_former(self, model: Path | None) -> None:
+        """Offer the weights that were there before the last fine-tuning."""
+        for index in reversed(range(self.start.count())):
+            if self.start.itemText(index) == FORMER:
+                self.start.removeItem(index)
+        if model is not None:
+            self._add(str(model), FORMER)
 
     def _defaults(self, mode: str) -> FinetuneConfig:
         return FINETUNE.get(mode) or FinetuneConfig()

@@ -24,7 +24,7 @@ TITLES = {
     "reach": "Reach (crop px)",
     "dilation": "Widening (crop px)",
     "blend": "Keep of what is learnt",
-    "dream": "Share of lucid dreams",
+    "dream": "Share of made-up scenes",
     "rate": "Learning rate",
     "steps": "Steps",
     "least": "Steps at least",
@@ -37,6 +37,10 @@ TITLES = {
     "crf": "Sharpen with a CRF",
 }
 """Rows whose field name does not say it."""
+TOOLTIPS = {
+    "dream": "share of samples in which your objects are cut out, moved and lit anew on a filled background",
+}
+"""Fields whose own words are those of the literature."""
 
 
 class WholeNumber(QSpinBox):
@@ -130,7 +134,7 @@ class ConfigForm(QWidget, Generic[C]):
                 continue
             title = TITLES.get(each.name, each.name.replace("_", " ").capitalize())
             row = _row(each, getattr(default, each.name))
-            tooltip = str(each.metadata.get("tooltip", title))
+            tooltip = TOOLTIPS.get(each.name) or str(each.metadata.get("tooltip", title))
             explain(row.control, tooltip[:1].upper() + tooltip[1:], title)
             form.addRow(title, row.control)
             row.changed.connect(lambda *_: self.changed.emit())

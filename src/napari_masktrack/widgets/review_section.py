@@ -1,6 +1,8 @@
 """How sure the result is, how well it fits, and where to look next."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
 from napari_masktrack.core.suggestion import Suggestion, suggest
 from napari_masktrack.errors import MaskTrackError
 from napari_masktrack.io.exporters import save_metrics_csv
+from napari_masktrack.io.session_numbers import earlier
 from napari_masktrack.layers.create import role_of
 from napari_masktrack.widgets.engine import Score
 from napari_masktrack.widgets.form import Choice, explain
@@ -47,8 +50,6 @@ class ReviewSection(Section):
         self._confidence: dict[int, NDArray[np.float64]] = {}
         self._agreement: dict[int, NDArray[np.float64]] = {}
         self._meetings: dict[int, NDArray[np.float64]] = {}
-        self._scores: tuple[Score, ...] = ()
-        self._source = ""
         self._annotated: tuple[int, ...] = ()
         self._suggested: int | None = None
         self._colours: dict[int, tuple[float, ...]] = {}
@@ -83,6 +84,9 @@ class ReviewSection(Section):
         self.shown.currentIndexChanged.connect(lambda _: self.refresh())
 
     def _add_scores(self) -> None:
+        self._scores: tuple[Score, ...] = ()
+        self._not_compared: tuple[int, ...] = ()
+        self._source = ""
         self.compute = button(
             "Compute IoU",
             "Compare the masks with the reference, or with your own frames",
@@ -103,10 +107,9 @@ class ReviewSection(Section):
         """Begin with another movie."""
         self._frames = frames
         self._confidence, self._agreement, self._meetings = {}, {}, {}
-        self._scores, self._suggested = (), None
+        self._suggested = None
         self.timeline.set_frames(frames)
-        self._show_scores()
-        self.refresh()
+        self.set_scores((), "", show=False)
 
     def set_rows(self, rows: Iterable[Mapping[str, Any]], colours: Mapping[int, tuple[float, ...]]) -> None:
         """Show the numbers of a result; see `ResultStore.rows`."""
@@ -142,12 +145,51 @@ class ReviewSection(Section):
         """Show where the viewer is."""
         self.timeline.set_current(frame)
 
-    def set_scores(self, scores: Iterable[Score], source: str) -> None:
-        """Show IoU, and say what it was measured against."""
-        self._scores, self._source = tuple(scores), source
+    def set_scores(
+        self, scores: Iterable[Score], source: str, *, not_compared: Iterable[int] = (), show: bool = True
+    ) -> None:
+        """Show IoU, and say what it was measured against.
+
+        Parameters
+        ----------
+        scores : iterable of Score
+        source : str
+        not_compared : iterable of int
+            Objects that only the reference has.
+        show : bool, default: True
+            Whether the timeline is to show it, too.
+        """
+        self._scores = tuple(score for score in scores if 0 <= score.frame < self._frames)
+        self._source, self._not_compared = source, tuple(not_compared)
         self._show_scores()
-        self.shown.setCurrentIndex(self.shown.findData("J"))
+        if show:
+            self.shown.setCurrentIndex(self.shown.findData("J"))
         self.refresh()
+
+    def outdate_scores(self) -> None:
+        """Say that the masks have changed since they were compared."""
+        if self._scores:
+            self._source = earlier(self._source)
+            self._show_scores()
+
+    def score_rows(self) -> list[dict[str, object]]:
+        """Give the IoU that is shown as a session keeps it."""
+        rows: list[dict[str, object]] = [asdict(each) | {"source": self._source} for each in self._scores]
+        return rows + [{"label": label, "source": self._source} for label in self._not_compared]
+
+    def restore_scores(self, rows: Iterable[Mapping[str, str]]) -> None:
+        """Show the IoU that a session kept."""
+        kept = tuple(rows)
+        scores, left_out = list[Score](), list[int]()
+        for row in kept:
+            with suppress(KeyError, ValueError):  # somebody else wrote it
+                if not row["frame"]:
+                    left_out.append(int(row["label"]))
+                    continue
+                fits = (float(row.get(name) or "nan") for name in ("J", "F"))
+                scores.append(Score(int(row["frame"]), int(row["label"]), *fits))
+        source = kept[0].get("source", "") if kept else ""
+        self.set_scores(scores, source, not_compared=left_out, show=False)
 
     def value(self) -> tuple[Score, ...]:
         """Give the IoU that is shown."""
@@ -186,7 +228,7 @@ class ReviewSection(Section):
         OutputError
             There is none, or the file cannot be written.
         """
-        save_metrics_csv(path, rows_of(self._scores, self._source))
+        save_metrics_csv(path, rows_of(self._scores, self._source, self._not_compared))
 
     def _values(self, curves: dict[int, NDArray[np.float64]], label: int) -> NDArray[np.float64]:
         return curves.setdefault(label, np.full(self._frames, np.nan))
@@ -211,11 +253,16 @@ class ReviewSection(Section):
         self.timeline.set_marks(Marks(self._annotated, self._suggested))
 
     def _show_scores(self) -> None:
-        self.table.set_value(summarise(self._scores))
-        self.table.setVisible(bool(self._scores))
+        rows = summarise(self._scores, self._not_compared)
+        self.table.set_value(rows)
+        self.table.setVisible(bool(rows))
         for control in (self.copy, self.to_file):
             control.setEnabled(bool(self._scores))
-        self.said.setText(f"IoU measured {self._source}." if self._scores else "")
+        said = f"IoU measured {self._source}." if rows else ""
+        if self._not_compared:
+            names = ", ".join(map(str, self._not_compared))
+            said += f" Not annotated by you, so not counted: {names}."
+        self.said.setText(said)
 
     def _copy(self) -> None:
         clipboard = QApplication.clipboard()

@@ -28,6 +28,8 @@ class Runner(QObject):
         A `TrainStep`.
     searched : Signal(object)
         A `SearchStep`, of the search for the CRF's parameters.
+    carrying : Signal
+        Frames come now that will be written into the result.
     framed : Signal(object)
         A `FrameResult` that is in the layer now.
     ended : Signal(str, str)
@@ -36,6 +38,7 @@ class Runner(QObject):
 
     trained = Signal(object)
     searched = Signal(object)
+    carrying = Signal()
     framed = Signal(object)
     ended = Signal(str, str)
 
@@ -154,6 +157,7 @@ class Runner(QObject):
 
     def _route(self, item: Any) -> None:
         if isinstance(item, Described):
+            self.carrying.emit()
             self.workspace.ensure_result().begin({**item.notes, **self._settings})
             if self._probability:
                 self.workspace.ensure_probability()

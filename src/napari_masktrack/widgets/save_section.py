@@ -16,7 +16,7 @@ class SaveSection(Section):
     Attributes
     ----------
     asked : Signal(str)
-        'export', 'revert', 'save' or 'open'.
+        'export', 'revert', 'save', 'save as' or 'open'.
     """
 
     asked = Signal(str)
@@ -47,9 +47,16 @@ class SaveSection(Section):
             "Keep drawings, settings, weights and results in a folder, from now on as you work",
             lambda: self.asked.emit("save"),
         )
-        self.line(self.open, self.save)
+        self.save_as = button(
+            "Save as\N{HORIZONTAL ELLIPSIS}",
+            "Go on in a folder that you choose; everything is copied there, and the former folder stays",
+            lambda: self.asked.emit("save as"),
+            name="Save the session in another folder",
+        )
+        self.line(self.open, self.save, self.save_as)
         self.where = note(NOWHERE)
         self.rows.addWidget(self.where)
+        self.set_where(NOWHERE)
         self.set_state(has_result=False, can_revert=False)
 
     def set_state(self, *, has_result: bool, can_revert: bool) -> None:
@@ -61,3 +68,4 @@ class SaveSection(Section):
         """Say where the work is kept."""
         self.where.setText(text)
         self.save.setText(ASK if text == NOWHERE else "Save now")  # nobody is asked where a second time
+        self.save_as.setVisible(text != NOWHERE)

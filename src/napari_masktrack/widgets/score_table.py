@@ -11,6 +11,9 @@ from napari_masktrack.widgets.engine import Score
 from napari_masktrack.widgets.form import explain
 
 COLUMNS = ("Object", "IoU", "Recall", "Decay", "F", "Worst")
+NOT_COMPARED = "not annotated"
+"""What is said of an object that only the reference has."""
+UNKNOWN = (math.nan, math.nan, math.nan, math.nan)
 WORST = 3
 SHOWN = 8
 """Rows that are shown without scrolling."""
@@ -24,6 +27,8 @@ class Summary:
     ----------
     label : int or None
         None for all objects together.
+    compared : bool
+        Whether the object counts; not if only the reference has it.
     """
 
     label: int | None
@@ -33,20 +38,23 @@ class Summary:
     contour: float
     worst: tuple[int, ...]
     quantiles: dict[float, float]
+    compared: bool = True
 
 
-def summarise(scores: Iterable[Score]) -> tuple[Summary, ...]:
-    """Summarise per object, then over all."""
+def summarise(scores: Iterable[Score], not_compared: Iterable[int] = ()) -> tuple[Summary, ...]:
+    """Summarise per object, then over all; what only the reference has is named, and does not count."""
     ordered = sorted(scores, key=lambda score: (score.frame, score.label))
     labels = sorted({score.label for score in ordered})
     groups = [(label, [score for score in ordered if score.label == label]) for label in labels]
-    if len(groups) > 1:
-        groups.append((None, ordered))  # type: ignore[arg-type]
-    return tuple(_summary(label, own) for label, own in groups)
+    left_out = [Summary(label, *UNKNOWN, (), {}, compared=False) for label in not_compared]
+    together = [_summary(None, ordered)] if len(groups) > 1 else []
+    return (*(_summary(label, own) for label, own in groups), *left_out, *together)
 
 
-def rows_of(scores: Sequence[Score], source: str) -> list[dict[str, object]]:
-    """Give the rows of a CSV file: every frame and object, then the summaries."""
+def rows_of(
+    scores: Sequence[Score], source: str, not_compared: Iterable[int] = ()
+) -> list[dict[str, object]]:
+    """Give the rows of a CSV file: every frame and object, those that do not count, then the summaries."""
     rows: list[dict[str, object]] = [
         {
             "kind": "frame",
@@ -58,6 +66,7 @@ def rows_of(scores: Sequence[Score], source: str) -> list[dict[str, object]]:
         }
         for each in scores
     ]
+    rows += [{"kind": NOT_COMPARED, "label": label, "source": source} for label in not_compared]
     for each in summarise(scores):
         label = "all" if each.label is None else each.label
         summary = {"kind": "summary", "label": label, "J": each.mean, "F": each.contour, "source": source}
@@ -130,7 +139,8 @@ def texts_of(row: Summary, *, decimals: int = 3) -> tuple[str, ...]:
     """Give the cells of a row."""
     numbers = (row.mean, row.recall, row.decay, row.contour)
     said = ["\N{EM DASH}" if math.isnan(number) else f"{number:.{decimals}f}" for number in numbers]
-    return ("all" if row.label is None else str(row.label), *said, ", ".join(map(str, row.worst)))
+    last = ", ".join(map(str, row.worst)) if row.compared else NOT_COMPARED
+    return ("all" if row.label is None else str(row.label), *said, last)
 
 
 def _summary(label: int | None, scores: Sequence[Score]) -> Summary:
@@ -146,6 +156,8 @@ def _summary(label: int | None, scores: Sequence[Score]) -> Summary:
 
 
 def _explained(row: Summary) -> str:
+    if not row.compared:
+        return f"Only the reference has object {row.label}; you did not annotate it, so it does not count."
     parts = ", ".join(f"{percent:g} % below {value:.2f}" for percent, value in row.quantiles.items())
     return (
         "IoU: overlap with the truth, also called J. Recall: share of frames with an IoU above 0.5. Decay: "

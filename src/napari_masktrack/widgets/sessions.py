@@ -1,7 +1,7 @@
 """Keeps the work of a dock in a session folder, opens one, and exports results."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -9,20 +9,20 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Layer
+from napari.layers import Layer
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.io.session import SESSION_SUFFIX, MovieReference, Session, SessionObject
-from napari_masktrack.layers.create import notes_of, role_of
-from napari_masktrack.layers.reader import LayerData, read_drawings
-from napari_masktrack.layers.session import SessionLink, restore_look
+from napari_masktrack.layers.create import notes_of
+from napari_masktrack.layers.session import SessionLink
 from napari_masktrack.layers.stored import StoredFrames
-from napari_masktrack.widgets.engine import Phase
 from napari_masktrack.widgets.exports import export
+from napari_masktrack.widgets.moving import save_as
 from napari_masktrack.widgets.preferences import free_folder, open_sessions_here
+from napari_masktrack.widgets.reopening import Reopening
 from napari_masktrack.widgets.slices import Slices
 from napari_masktrack.widgets.watched import Watched
 from napari_masktrack.widgets.worker import Job
@@ -48,10 +48,11 @@ class Sessions(QObject):
         super().__init__(dock)
         self.dock, self.workspace = dock, dock.workspace
         self.link: SessionLink | None = None
-        self._slices = Slices(self)
-        self._slices.failed.connect(dock.complain)
+        self.slices = Slices(self)
+        self.slices.failed.connect(dock.complain)
         self._beginning: Job | None = None
         self._opened: list[Session] = []
+        self.reopening = Reopening(self)
         self._watched: Watched | None = None
         self.workspace.result_changed.connect(self._note_result)
         dock.destroyed.connect(partial(_close_all, self._opened))
@@ -113,57 +114,14 @@ class Sessions(QObject):
 
     def _create(self, folder: Path, reference: MovieReference) -> None:
         session = Session.create(folder, reference, settings=self.settings())
-        self._begin(session)
-        stores = [store for store in self._stores().values() if store is not None]
+        self.begin(session)
+        stores = [store for store in self.stores().values() if store is not None]
         if stores:
-            self._slices.start(chain(*[store.save_to(session) for store in stores]))
+            self.slices.start(chain(*[store.save_to(session) for store in stores]), self.save_numbers)
 
     def open(self, folder: Path) -> None:
-        """Go on with a session; its movie is the one that is open, or is opened.
-
-        Raises
-        ------
-        InputError
-            There is no session, or its movie is another one or cannot be found.
-        """
-        self.flush()  # it may be the one that is open
-        self._show(folder, read_drawings(folder, self.workspace.view))
-
-    def open_soon(self, folder: Path) -> None:
-        """As `open`, but everything is read in the dock's thread; raises as `flush`."""
-        if self.session is not None and self.session.folder.absolute() == folder.absolute():
-            self.open(folder)  # what is drawn meanwhile would be missing from what was read
-            return
-        view, found = self.workspace.view, list[list[LayerData]]()
-
-        def work() -> Iterator[Any]:
-            yield Phase("Opening the session")
-            yield read_drawings(folder, view)
-
-        def end(_ending: str, _message: str) -> None:
-            self.dock.runner.ended.disconnect(end)
-            if found and self.workspace.view is view:
-                self.dock.attempt(lambda: self._show(folder, found[0]))
-
-        self.dock.runner.ended.connect(end)
-        self.dock.runner.start(work, "opening a session", found.append)
-
-    def _show(self, folder: Path, read: list[LayerData]) -> None:
-        """Show what was read: layers to draw on, or the movie too, whose session the dock then follows."""
-        layers = [Layer.create(*each) for each in read]
-        image = next((layer for layer in layers if isinstance(layer, Image)), None)
-        if image is not None:
-            for layer in layers:
-                self.dock.viewer.add_layer(layer)
-            self.dock.movie.set_value(image)
-            return
-        self.close()
-        drawings = self.workspace.require_drawings()
-        drawings.give_up()  # else what was drawn before would be saved into this session
-        for layer in layers:
-            self.dock.viewer.add_layer(layer)
-            drawings.take(str(role_of(layer)), layer)
-        self._adopt(folder, restored=layers)
+        """Go on with a session; see `Reopening.open`."""
+        self.reopening.open(folder)
 
     def close(self) -> None:
         """Save the rest and let the session go."""
@@ -172,14 +130,14 @@ class Sessions(QObject):
         watched, self._watched = self._watched, None
         session, self.workspace.session = self.workspace.session, None
         try:
-            self._slices.finish()
+            self.slices.finish()
             if watched is not None:
                 watched.retry(now=True)
             if link is not None:
                 link.note("settings", self.settings())
                 link.close()
         finally:
-            for store in self._stores().values():
+            for store in self.stores().values():
                 if store is not None:
                     store.leave_session()
             if session is not None:
@@ -224,7 +182,8 @@ class Sessions(QObject):
             drawings.edited.connect(self._note)
         folder = None if view is None else notes_of(view.layer).get("session")
         if folder and self.session is None:
-            QTimer.singleShot(0, lambda: self._adopt_later(Path(folder)))  # its other layers come next
+            # Its other layers come next.
+            QTimer.singleShot(0, lambda: self.reopening.adopt_later(Path(folder)))
 
     # Settings
 
@@ -240,7 +199,8 @@ class Sessions(QObject):
             "crf_search": self.dock.propagate.crf_search.isChecked(),
         }
 
-    def _restore_settings(self, settings: dict[str, Any]) -> None:
+    def restore_settings(self, settings: dict[str, Any]) -> None:
+        """Set the sections as a session was."""
         with suppress(TypeError, InputError):  # of another version; the present settings stay
             if "finetune" in settings:
                 self.dock.finetune.set_value(settings["mode"], FinetuneConfig(**settings["finetune"]))
@@ -266,57 +226,34 @@ class Sessions(QObject):
         if self.link is not None:
             self.link.note("settings", self.settings())
             self.flush()
-            self._say_where()
+            self.say_where()
             return
+        path = self._ask_folder()
+        if path is not None:
+            self._create_soon(lambda: path, chosen=True)
+
+    def ask_save_as(self) -> None:
+        """Ask for another folder, and go on there; raises as `save_as`."""
+        path = self._ask_folder()
+        if path is not None:
+            save_as(self, path)
+
+    def _ask_folder(self) -> Path | None:
         view = self.workspace.require_movie()
         start = f"{view.movie.name}-{time.strftime('%Y%m%d')}{SESSION_SUFFIX}"
         name, _ = QFileDialog.getSaveFileName(self.dock, "A new folder for the session", start)
-        if name:
-            path = Path(name if name.endswith(SESSION_SUFFIX) else name + SESSION_SUFFIX)
-            self._create_soon(lambda: path, chosen=True)
+        return Path(name if name.endswith(SESSION_SUFFIX) else name + SESSION_SUFFIX) if name else None
 
     def ask_open(self) -> None:
         """Ask which session."""
         name = QFileDialog.getExistingDirectory(self.dock, "The folder of a session")
         if name:
-            self.open_soon(Path(name))
+            self.reopening.open_soon(Path(name))
 
     # Inside
 
-    def _adopt_later(self, folder: Path) -> None:
-        view = self.workspace.view
-        if self.session is None and view is not None and notes_of(view.layer).get("session") == str(folder):
-            self.dock.attempt(lambda: self._adopt(folder))
-
-    def _adopt(self, folder: Path, restored: Sequence[Layer] = ()) -> None:
-        """Take up a session whose layers are in the viewer; those that were just restored are saved."""
-        view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
-        session = Session.open(folder)
-        try:
-            session.check_movie(view.movie)
-        except MaskTrackError:
-            session.close()
-            raise
-        for layer in list(self.dock.viewer.layers):
-            if notes_of(layer).get("session") == str(folder.absolute()) and role_of(layer) in self._stores():
-                self.dock.viewer.layers.remove(layer)
-        drawings.take_own()
-        for role, layer in drawings.layers.items():
-            if layer in restored or notes_of(layer).get("session") == str(folder.absolute()):
-                restore_look(session, role, layer)  # what read it could not say its contour
-        masks = drawings.layers.get("masks")
-        if masks is not None:
-            notes_of(masks)["names"] = {k: each.name for k, each in session.objects.items()}
-        self._restore_settings(session.settings)
-        self.workspace.close_result()
-        self._begin(session, restored)
-        if session.weights.is_file():
-            self.dock.finetune.set_model(session.weights)
-        self._slices.start(self.workspace.restore_results(session), self.workspace.result_changed.emit)
-        for problem in session.problems:
-            self.dock.complain(problem)
-
-    def _begin(self, session: Session, restored: Sequence[Layer] = ()) -> None:
+    def begin(self, session: Session, restored: Sequence[Layer] = ()) -> None:
+        """Save what is on the layers into a session from now on; those that were just restored are saved."""
         view = self.workspace.require_movie()
         self.workspace.session = session
         self._opened[:] = [session]
@@ -327,7 +264,7 @@ class Sessions(QObject):
         self._show_results()
         if self.dock.preferences.autosave:
             self._timer.start()
-        self._say_where()
+        self.say_where()
 
     def _watch(self, restored: Sequence[Layer] = ()) -> None:
         """Save the drawings' layers of now; what was on others leaves the session."""
@@ -337,12 +274,14 @@ class Sessions(QObject):
     def _note_result(self) -> None:
         self._show_results()
         session = self.session
-        if session is not None and None in self._stores().values():
+        if session is not None and None in self.stores().values():
             QTimer.singleShot(AFTER, lambda: self.dock.attempt(lambda: self._forget_result(session)))
 
     def _show_results(self) -> None:
-        """Save how results are shown."""
-        for role, store in self._stores().items():
+        """Save how results are shown, and what is painted on the masks."""
+        if self.link is not None:
+            self.link.follow(self.workspace.result)
+        for role, store in self.stores().items():
             if self.link is not None:
                 self.link.show(role, None if store is None else store.layer)
 
@@ -355,7 +294,8 @@ class Sessions(QObject):
         elif self.workspace.probability is None and session.probabilities.written:
             session.probabilities.clear()
 
-    def _stores(self) -> dict[str, StoredFrames | None]:
+    def stores(self) -> dict[str, StoredFrames | None]:
+        """Give result and probabilities, by role."""
         return {"result": self.workspace.result, "probability": self.workspace.probability}
 
     def _note(self, what: str, _frame: Any) -> None:
@@ -372,9 +312,12 @@ class Sessions(QObject):
     def save_numbers(self) -> None:
         """Save settings, and confidence and IoU of the result."""
         result = self.workspace.result
-        if self.link is not None and result is not None and not result.unread:
+        if self.link is None:
+            return
+        if result is not None and not result.unread:
             self.link.note("metrics", result.rows())
-            self.link.note("settings", self.settings())
+        self.link.note("scores", self.dock.review.score_rows())
+        self.link.note("settings", self.settings())
 
     def _tick(self) -> None:
         try:
@@ -385,7 +328,8 @@ class Sessions(QObject):
         except MaskTrackError as error:
             self.dock.complain(str(error))
 
-    def _say_where(self) -> None:
+    def say_where(self) -> None:
+        """Say in which folder the work is kept."""
         session = self.session
         if session is not None:
             how = "Saved as you work" if self.dock.preferences.autosave else "Saved when you press the button"

@@ -135,6 +135,7 @@ class Workspace(QObject):
                 raise
             self.result = made
             yield from self._adding(made.layer)
+            self.result_changed.emit()
         if probability:
             yield
             self.ensure_probability()
@@ -181,8 +182,12 @@ class Workspace(QObject):
     def _adding(self, layer: Layer) -> Iterator[None]:
         """Show a layer; then, in a second step, go on with the one that the user works on."""
         active = self.viewer.layers.selection.active
+        shown, layer.visible = layer.visible, False  # it is drawn in the second step, too
         self.viewer.add_layer(layer)
-        yield
+        try:
+            yield
+        finally:
+            layer.visible = shown
         if active is not None and active in self.viewer.layers:
             self.viewer.layers.selection.active = active
 
