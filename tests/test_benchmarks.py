@@ -1,6 +1,7 @@
 """The benchmark tool on tiny synthetic sequences."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from benchmarks.measure import COPY, Job, measure, settings_hash
 from benchmarks.sequences import find_sequences
 from benchmarks.speed import synthetic_courses
 from benchmarks.static import multiply_adds
+from benchmarks.variants import Row, newest, variants_table
 from PIL import Image
 from torch import nn
 
@@ -217,3 +219,64 @@ def test_one_object_and_twenty_are_timed_on_the_same_movie():
     assert one.movie is many.movie
     assert len(one.annotations) == 1
     assert len(many.annotations) == 20
+
+
+def variants(data, tmp_path, *more):
+    command = ["variants", "--data", str(data / "davis"), "--out", str(tmp_path / "out"), "--threads", "1"]
+    command += ["--kept", str(tmp_path / "rows.json"), "--document", str(tmp_path / "page.md")]
+    return program.main([*command, *more])
+
+
+@pytest.fixture
+def page(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("<!-- table:variants -->\n<!-- end -->\n")
+    return path
+
+
+def test_variants_are_measured_one_by_one_and_the_other_rows_stay(data, tmp_path, page, threads):
+    assert variants(data, tmp_path, "--variants", "copy-every-10") == 0
+    assert variants(data, tmp_path, "--variants", "copy,box-oracle") == 0
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    assert [row.split("|")[1].strip() for row in rows[2:]] == [
+        "copy of the first mask", "copy of the nearest of every 10th mask", "box oracle",
+    ]  # fmt: skip
+    assert "100.0" in rows[2]
+
+
+def test_a_variant_that_is_kept_is_not_measured_again(data, tmp_path, page, threads, monkeypatch):
+    assert variants(data, tmp_path, "--variants", "copy") == 0
+    before = page.read_text()
+    monkeypatch.setattr("benchmarks.variants.masktrack", lambda line: pytest.fail("measured again"))
+    assert variants(data, tmp_path, "--variants", "copy") == 0
+    assert page.read_text() == before
+
+
+def test_a_trial_of_few_frames_is_not_put_on_the_page(data, tmp_path, page, threads, capsys):
+    assert variants(data, tmp_path, "--variants", "copy", "--limit", "3") == 0
+    assert "copy of the first mask" in capsys.readouterr().out
+    assert "copy" not in page.read_text()
+
+
+def test_rows_of_other_weights_stay_and_say_so(tmp_path):
+    row = {
+        name: Row(name=name, data="davis", finetune="quick", limit=0, device="cpu", sha256="b" * 64)
+        for name in ("masktrack", "off", "copy")
+    }
+    mean = {f"{metric} {part}": 0.5 for metric in "JF" for part in ("mean", "recall", "decay")}
+    cache = Cache(tmp_path / "rows.json")
+    old = replace(row["off"], sha256="a" * 64)
+    for each, day in ((row["masktrack"], "02"), (old, "01"), (row["copy"], "01")):
+        cache.put(each.key, {**each.made_with, "mean": mean, "origin": {"date": f"2026-01-{day}"}})
+    found = {name: newest(cache, each) for name, each in row.items()}
+    lines = variants_table(found, row)
+    assert lines[0].endswith("| weights |")
+    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["bbbbbbbb", "aaaaaaaa", "-"]
+    cache.put(row["off"].key, {**row["off"].made_with, "mean": mean, "origin": {"date": "2026-01-03"}})
+    found = {name: newest(cache, each) for name, each in row.items()}
+    assert "weights" not in variants_table(found, row)[0]
+
+
+def test_an_unknown_variant_is_refused(data, tmp_path, page, capsys):
+    assert variants(data, tmp_path, "--variants", "magic") == 2
+    assert "no variant 'magic'" in capsys.readouterr().err

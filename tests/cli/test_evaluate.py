@@ -128,7 +128,11 @@ def test_attributes_have_a_table(run, data):
         ("davis --data data --results out --analysis ablation --rows boxes", "give --train-data"),
         ("davis --data data --results out --analysis density --method box-oracle", "makes no use of annot"),
         ("davis --data data --results out --analysis interaction --method box-oracle", "makes no use of an"),
-        ("ctc --data data --results out --analysis density", "needs true outlines"),
+        ("ctc --data data --results out --analysis density", "--analysis needs true outlines"),
+        ("ctc --data data --results out --every 2", "--every needs true outlines"),
+        ("ctc --data data --results out --method box-oracle", "--method box-oracle needs true outlines"),
+        ("davis --data data --results out --analysis density --every 2", "--every is about results"),
+        ("davis --data data --results out --method box-oracle --every 2", "makes no use of annotations"),
         ("kitti --data data --results out", "choose from"),
     ],
 )

@@ -130,12 +130,26 @@ def test_it_ends_when_the_goal_is_reached_and_says_how_many_frames_that_took(tas
     lines = run(replace(task, options=InteractionConfig(strategy="equal", most=9, goal=0.5)))
     found = rounds(task, "equal")
     assert [each["J"] >= 0.5 for each in found] == [*[False] * (len(found) - 1), True]
-    assert f"| equal | {len(found)} | 1 of 1 | {len(found)}.0 |" in lines
+    assert f"| equal | {len(found)} | 1 | 0 | {len(found)}.0 | {len(found)} | 0.0 |" in lines
 
 
-def test_a_goal_out_of_reach_is_said_to_take_more_frames(task):
+def test_a_goal_out_of_reach_is_said_never_to_be_reached(task):
     lines = run(replace(task, options=InteractionConfig(strategy="worst", most=2, goal=0.99)))
-    assert "| worst | more than 2 | 0 of 1 | - |" in lines
+    assert "| worst | never | 0 | 1 | - | 2 | - |" in lines
+
+
+def test_what_a_strategy_saves_is_counted_against_equally_spaced_frames(task):
+    def sequence(*values):
+        return [{"annotated": list(range(n + 1)), "J": value, "next": 9} for n, value in enumerate(values)]
+
+    found = {
+        "suggested": [sequence(0.7, 0.95), sequence(0.4, 0.5, 0.6)],
+        "equal": [sequence(0.7, 0.8, 0.9, 0.9, 0.95), sequence(0.4, 0.5, 0.6)],
+    }
+    options = InteractionConfig(most=5, goal=0.95)
+    lines = interaction.exhibit(task, options, found, ["square", "other"]).lines
+    assert "| suggested | never | 1 | 1 | 2.0 | 5 | 37.5 |" in lines
+    assert "| equal | never | 1 | 1 | 5.0 | 8 | 0.0 |" in lines
 
 
 def test_a_sequence_that_ended_stays_as_good_as_it_was():

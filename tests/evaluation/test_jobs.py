@@ -1,6 +1,9 @@
 """Work is spread over processes, and stops when nobody wants it any more."""
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -51,3 +54,47 @@ def test_closing_stops_the_work_in_this_process(tmp_path):
     next(steps)
     steps.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a-closed"]
+
+
+ASKING = """
+import time
+from functools import partial
+from pathlib import Path
+from tests_of_jobs import touch
+from napari_masktrack.evaluation.jobs import spread
+
+if __name__ == "__main__":
+    for _ in spread(partial(touch, {folder!r}), ["a", "b", "c"], jobs=2):
+        pass
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="tells running processes by /proc")
+def test_processes_whose_asker_was_killed_close_what_they_do_and_end(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    shutil.copy(__file__, tmp_path / "tests_of_jobs.py")
+    (tmp_path / "asking.py").write_text(ASKING.format(folder=str(out)))
+    asking = subprocess.Popen([sys.executable, "asking.py"], cwd=tmp_path)
+    wait_for(lambda: (out / "a").is_file() and (out / "b").is_file())
+    asking.kill()
+    asking.wait()
+    wait_for(lambda: (out / "a-closed").is_file() and (out / "b-closed").is_file())
+    workers = [int((out / name).read_text()) for name in "ab"]
+    wait_for(lambda: not any(map(is_running, workers)))
+    assert not (out / "c").exists()
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    state = Path(f"/proc/{pid}/stat")
+    try:
+        return state.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

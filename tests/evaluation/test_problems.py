@@ -55,7 +55,7 @@ def test_a_truncated_mask(truth, opening):
 def test_a_mask_in_colours(truth, opening):
     Image.new("RGB", (32, 24), (128, 0, 0)).save(truth / MASK)
     with pytest.raises(InputError, match=r"00003\.png shows colours"):
-        opening().truth(3)
+        opening()
 
 
 def test_a_first_mask_without_object(truth, opening):

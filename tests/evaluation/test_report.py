@@ -55,7 +55,7 @@ def test_classes_have_means_of_their_own_and_one_together(tmp_path):
     ]
     found = means(summary(tmp_path, *scores, protocol="youtube-objects"))
     assert {title: columns["J mean"] for title, columns in found.items()} == pytest.approx(
-        {"mean of cat": 0.3, "mean of dog": 0.9, "mean of 2 classes": 0.6, "mean of 3 sequences": 0.5}
+        {"mean of cat": 0.3, "mean of dog": 0.9, "mean of 2 classes": 0.6, "mean of 3 shots": 0.5}
     )
 
 
@@ -91,7 +91,8 @@ def test_a_sequence_without_attributes_is_refused(tmp_path, attributes):
 
 def test_all_files_are_written_and_say_the_same(tmp_path, attributes):
     written = write_report(summary(tmp_path, *BOTH, attributes=attributes), tmp_path / "out")
-    assert [path.name for path in written] == ["scores.json", "scores.csv", "scores.md", "scores.png"]
+    names = [path.name for path in written]
+    assert names == ["scores.json", "scores.csv", "scores.md", "scores.png", "scores-attributes.png"]
     found = json.loads(written[0].read_text())
     assert found["mean"]["J mean"] == 0.65
     assert found["sequences"][1]["objects"][0]["values"]["J"] == [0.2] * 4
@@ -100,13 +101,14 @@ def test_all_files_are_written_and_say_the_same(tmp_path, attributes):
     titles = [(row["sequence"], row["object"], row["J mean"]) for row in rows]
     assert titles == [
         ("bear", "", "1"), ("bus", "", "0.3"), ("bus", "1", "0.2"), ("bus", "2", "0.4"),
+        ("mean of fast-motion (FM)", "", "0.65"), ("mean of occlusion (OCC)", "", "1"),
         ("mean of 2 sequences", "", "0.65"),
     ]  # fmt: skip
     text = written[2].read_text()
     assert "| bear | 100.0 | 100.0 | 0.0 | 50.0 | 0.0 | 0.0 | 0.500 |" in text
     assert "| mean of 2 sequences | 65.0 |" in text
     assert "| occlusion (OCC) | 1 | 100.0 (30.0) | 50.0 (50.0) |" in text
-    assert Image.open(written[3]).width > 300
+    assert all(Image.open(path).width > 300 for path in written[3:])
 
 
 def test_scores_of_an_earlier_run_are_replaced_but_files_of_others_are_not(tmp_path):

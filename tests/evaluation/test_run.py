@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_masktrack.config import EvaluationConfig, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Absent, Annotations, Box
-from napari_masktrack.errors import InputError, OutputError, WorkError
+from napari_masktrack.errors import InputError, OutputError
 from napari_masktrack.evaluation.jobs import Finished
 from napari_masktrack.evaluation.methods import Settings, as_boxes
 from napari_masktrack.evaluation.protocols import find_problems
@@ -140,8 +140,8 @@ def test_a_damaged_result_is_refused_by_the_name_of_the_file(evaluation, foreign
 
 def test_a_result_in_colours_is_refused_by_the_name_of_the_file(evaluation, foreign):
     Image.new("RGB", (32, 24), (0, 128, 0)).save(foreign / "00003.png")
-    with pytest.raises(WorkError, match=r"bear: .*00003\.png shows colours"):
-        run(evaluation)
+    with pytest.raises(InputError, match=r"bear/00003\.png shows colours"):
+        prepare(evaluation)
 
 
 def test_results_may_have_16_bits_palettes_or_three_equal_channels(evaluation, make, moving):
@@ -171,6 +171,39 @@ def test_the_result_of_another_program_is_not_replaced_by_one_finished_later(tmp
         two_programs()
     assert [path.name for path in tmp_path.iterdir()] == ["bear"]
     assert (folder / "00000.png").read_text() == "theirs"
+
+
+def test_what_a_killed_run_left_is_removed_but_not_what_another_one_works_on(tmp_path):
+    folder = tmp_path / "be[ar]"
+    working = filling(folder)
+    part = working.__enter__()
+    killed = tmp_path / ".be[ar].killed.part"
+    shutil.copytree(part.parent, killed)
+    with filling(folder) as other:
+        assert other != part
+        assert part.is_dir()
+        assert not killed.exists()
+        (other / "00000.png").write_text("ours")
+    with pytest.raises(OutputError, match="filled by another program"):
+        working.__exit__(None, None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["be[ar]"]
+    assert [path.name for path in folder.iterdir()] == ["00000.png"]
+
+
+def test_every_nth_frame_can_be_annotated_from_the_truth(evaluation):
+    every = replace(
+        evaluation, settings=replace(COPY, every=3), results=evaluation.results.with_name("every")
+    )
+    for few, many in zip(run(evaluation), run(every), strict=True):
+        assert many.score.objects[0].values["J"][2] == 1
+        assert few.score.objects[0].values["J"][2] < 1
+        assert many.record["every"] == 3
+        assert "every" not in few.record
+    shutil.rmtree(every.results / "bus")
+    with pytest.raises(OutputError, match="every: 3, now 0"):
+        prepare(replace(every, settings=COPY))
+    with pytest.raises(InputError, match="makes no use of annotations"):
+        prepare(replace(every, settings=Settings(method="box-oracle", every=3)))
 
 
 @pytest.mark.parametrize("method", ["masktrack", "box"])

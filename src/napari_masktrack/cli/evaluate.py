@@ -62,7 +62,7 @@ ANALYSES: dict[str, tuple[str, type[Checked]]] = {
 }
 """What `--analysis` may name: a module of `evaluation` with the function `analyse`, and its settings."""
 
-RESULTS_ONLY = ("score_only", "attributes", "report")
+RESULTS_ONLY = ("score_only", "attributes", "report", "every")
 """Options that mean nothing to an analysis."""
 
 
@@ -95,6 +95,10 @@ def add_arguments(parser: Parser) -> None:
         help="what is computed: " + "; ".join(f"{name}: {text}" for name, text in METHODS.items()),
     )  # fmt: skip
     parser.add_argument(
+        "--every", metavar="N", type=_count, default=0,
+        help="annotate every n-th frame from the truth, not only the first; with box by boxes",
+    )  # fmt: skip
+    parser.add_argument(
         "--analysis", choices=tuple(ANALYSES),
         help="; ".join(f"{name}: {text}" for name, (text, _) in ANALYSES.items()) + "; written to DIR/NAME",
     )  # fmt: skip
@@ -116,6 +120,7 @@ def run(options: Namespace, terminal: Terminal) -> None:
     """
     config, settings = _data_settings(options), _settings(options)
     analysis = _analysis_settings(options)
+    _refuse_markers(options)
     from napari_masktrack.evaluation.protocols import find_problems
 
     problems = tuple(find_problems(options.protocol, options.data, config, options.sequences))
@@ -268,12 +273,21 @@ def _analysis_settings(options: Namespace) -> Checked | None:
                 f"{option_name(name)} is about results, not about --analysis, whose files go to "
                 f"--results/{options.analysis}; leave it out."
             )
-    if options.protocol == "ctc":
-        raise ConfigError(
-            "--analysis needs true outlines of all objects, not markers; choose another protocol."
-        )
     config = ANALYSES[options.analysis][1]
     return config(**given_settings(options, config))
+
+
+def _refuse_markers(options: Namespace) -> None:
+    """Refuse what needs true outlines on many frames where most frames have markers only."""
+    if options.protocol != "ctc":
+        return
+    oracle = options.method if options.method.endswith("-oracle") else ""
+    asked = {"--analysis": options.analysis, "--every": options.every, f"--method {oracle}": oracle}
+    for name, value in asked.items():
+        if value:
+            raise ConfigError(
+                f"{name} needs true outlines of all objects, not markers; choose another protocol."
+            )
 
 
 def _settings(options: Namespace) -> "Settings":
@@ -284,6 +298,7 @@ def _settings(options: Namespace) -> "Settings":
     return Settings(
         method=options.method, model=options.model, device=options.device, finetune=finetune,
         propagation=propagation, crf_search=options.crf_search, finetune_flow=options.finetune_flow,
+        every=options.every,
     )  # fmt: skip
 
 

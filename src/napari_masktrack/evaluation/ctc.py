@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_masktrack.config import EvaluationConfig
 from napari_masktrack.errors import AnnotationError, ConfigError
 from napari_masktrack.evaluation.files import list_folders, list_masks
-from napari_masktrack.evaluation.problems import OpenProblem, Problem, check_size
+from napari_masktrack.evaluation.problems import OpenProblem, Problem, check_mask
 from napari_masktrack.evaluation.scores import ProblemScore
 from napari_masktrack.io.refusal import reason, shown
 
@@ -80,7 +80,7 @@ def check_result(opened: OpenProblem, folder: Path) -> None:
             f"{len(opened.movie)} frame(s); give one mask per frame, {masks[0].name} and so on."
         )
     for path in masks:
-        check_size(path, opened.movie)
+        check_mask(path, opened.movie)
 
 
 def judge_ctc(opened: OpenProblem, folder: Path) -> ProblemScore:

@@ -172,11 +172,14 @@ def exhibit(
         },
         curves=curves if first.settings.method != "copy" else curves[1:],
         bands=[
-            Band(x, [row[f"q{low}"] for row in rows], [row[f"q{high}"] for row in rows])
+            Band(
+                f"quantiles {low} to {high} %", x, [row[f"q{low}"] for row in rows],
+                [row[f"q{high}"] for row in rows],
+            )
             for low, high in BANDS
         ],
-        axes=("annotated frames in per cent", f"J, with quantiles {', '.join(map(str, PERCENTS))} %"),
-    )
+        axes=("annotated frames in per cent", "J"),
+    )  # fmt: skip
 
 
 def _series(finding: Finding) -> Iterator[list[float]]:

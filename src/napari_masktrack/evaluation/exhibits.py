@@ -11,7 +11,8 @@ from napari_masktrack.evaluation.report import write_text
 from napari_masktrack.io.exporters import save_metrics_csv
 from napari_masktrack.io.session_files import write_json
 
-_SHADE = 0.13
+_MARKERS = "os^D"
+_SHADES = 5
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ class Band:
 
     Attributes
     ----------
+    title : str
     x, low, high : sequence of float
     """
 
+    title: str
     x: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
@@ -62,6 +65,8 @@ class Exhibit:
         Of the figure; without curves there is none.
     axes : (str, str)
         What x and y are.
+    goal : float or None
+        A value of y to mark.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -70,6 +75,7 @@ class Exhibit:
     curves: Sequence[Curve] = ()
     bands: Sequence[Band] = ()
     axes: tuple[str, str] = ("", "J")
+    goal: float | None = None
 
     def write(self, folder: Path, stem: str) -> list[str]:
         """Write the files; earlier ones are replaced.
@@ -97,11 +103,19 @@ class Exhibit:
 
     def _draw(self, path: Path) -> None:
         figure, axes = new_figure()
-        for band in self.bands:
-            axes.fill_between(band.x, band.low, band.high, color=COLOURS[0], alpha=_SHADE, linewidth=0)
-        for curve, colour in zip(self.curves, COLOURS, strict=False):
-            style = "--" if curve.dashed else "-"
-            axes.plot(curve.x, curve.y, style, color=colour, marker="o", markersize=4, label=curve.title)
+        for number, band in enumerate(self.bands, start=1):
+            grey = f"{1 - number / (len(self.bands) + _SHADES):.2f}"
+            axes.fill_between(band.x, band.low, band.high, color=grey, linewidth=0, label=band.title)
+        for number, curve in enumerate(self.curves):
+            # later curves are thinner, so that none hides another that is the same
+            axes.plot(
+                curve.x, curve.y, "--" if curve.dashed else "-", color=COLOURS[number % len(COLOURS)],
+                marker=_MARKERS[number % len(_MARKERS)], label=curve.title,
+                linewidth=1.2 + 1.4 * (len(self.curves) - number - 1),
+                markersize=4 + 2.5 * (len(self.curves) - number - 1),
+            )  # fmt: skip
+        if self.goal is not None:
+            axes.axhline(self.goal, color="0.4", linestyle=":", label=f"goal {self.goal:g}")
         axes.set_xlabel(self.axes[0])
         axes.set_ylabel(self.axes[1])
         axes.set_ylim(0, 1)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from napari_masktrack.core.instances import BoolImage
 from napari_masktrack.errors import AnnotationError, InputError
-from napari_masktrack.io.images import natural_key, read_image
+from napari_masktrack.io.images import natural_key, open_picture, read_image
 from napari_masktrack.io.masks import MASK_ENDINGS, read_mask
 from napari_masktrack.io.refusal import refusing, shown
+from napari_masktrack.io.tiff import TIFF_ENDINGS
 
 LOSSY_ENDINGS = frozenset({".jpg", ".jpeg"})
 _WHITE = 255
@@ -52,6 +53,24 @@ def list_folders(folder: Path) -> list[Path]:
     with refusing(folder, InputError):
         found = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     return sorted(found, key=natural_key)
+
+
+def check_colours(path: Path) -> None:
+    """Refuse a mask whose channels differ; palettes have one channel, and JPEG files are never exact.
+
+    Raises
+    ------
+    AnnotationError
+        So it is, or the file cannot be read.
+    """
+    ending = path.suffix.lower()
+    if ending in LOSSY_ENDINGS:
+        return
+    if ending not in TIFF_ENDINGS:
+        with refusing(path, AnnotationError), open_picture(path) as picture:
+            if picture.mode == "P":
+                return
+    read_mask(path)
 
 
 def read_any_object(path: Path) -> BoolImage:

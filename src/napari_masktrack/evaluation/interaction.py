@@ -30,6 +30,17 @@ from napari_masktrack.evaluation.tasks import AnalysisTask
 if TYPE_CHECKING:
     from napari_masktrack.tracker import Tracker
 
+EQUAL = "equal"
+"""The strategy that the others are compared with."""
+COLUMNS = {
+    "mean": "frames until mean J {goal}",
+    "reach": "sequences that reach {goal}",
+    "never": "that never do",
+    "median": "frames of those that do, median",
+    "all": "frames annotated in all",
+    "saved": "fewer than equally spaced, %",
+}
+"""What is said of each strategy, and the titles of the columns."""
 _DIGITS = 5
 
 
@@ -226,18 +237,22 @@ def exhibit(
     curves = {name: mean_curve(sequences, most) for name, sequences in found.items()}
     rows = [{"annotated": n + 1, **{name: curve[n] for name, curve in curves.items()}} for n in range(most)]
     cells = [[str(row["annotated"]), *(decimals(row[name], 3) for name in found)] for row in rows]
-    goal = f"{options.goal:g}"
-    header = ["next frame", f"frames for mean J {goal}", f"sequences with J {goal}", "their frames, median"]
     summary = {name: _reached(sequences, curves[name], options) for name, sequences in found.items()}
+    equal = summary.get(EQUAL, {}).get("all")
+    goal, header = f"{options.goal:g}", ["next frame", *(text for text in COLUMNS.values())]
+    header = [text.format(goal=goal) for text in header]
+    for each in summary.values():
+        each["saved"] = None if equal is None else 100 * (1 - each["all"] / equal)
     note = (
         f"Mean J over {len(names)} sequence(s) of {task.protocol}, {in_words(task.settings)} in each round; "
-        f"annotated frames count; up to {options.most} annotated frames or J {goal}."
+        f"annotated frames count; each sequence ends with J {goal}, {options.most} annotated frames, "
+        "or no frame left, and goes into the mean with the J that it had then."
     )
     return Exhibit(
         rows=rows,
         lines=[
             *table(["annotated frames", *found], cells), "",
-            *table(header, [[name, *each.values()] for name, each in summary.items()]), "", note,
+            *table(header, [[name, *_cells(each)] for name, each in summary.items()]), "", note,
         ],
         content={
             "made_with": {"protocol": task.protocol, **made_with(task.settings, task.problems[0])},
@@ -247,18 +262,29 @@ def exhibit(
         },
         curves=[Curve(name, [row["annotated"] for row in rows], curve) for name, curve in curves.items()],
         axes=("annotated frames", "mean J"),
+        goal=options.goal,
     )  # fmt: skip
 
 
 def _reached(
     sequences: Sequence[Sequence[Finding]], curve: Sequence[float], options: InteractionConfig
-) -> dict[str, str]:
-    """Say how many annotated frames the goal takes."""
+) -> dict[str, Any]:
+    """Count how many annotated frames the goal takes; see `COLUMNS`."""
     counts = [needed([each["J"] for each in rounds], options.goal) for rounds in sequences]
     known = [count for count in counts if count is not None]
-    whole = needed(curve, options.goal)
     return {
-        "mean": f"more than {len(curve)}" if whole is None else str(whole),
-        "sequences": f"{len(known)} of {len(counts)}",
-        "median": decimals(float(np.median(known)) if known else None),
+        "mean": needed(curve, options.goal),
+        "reach": len(known),
+        "never": len(counts) - len(known),
+        "median": float(np.median(known)) if known else None,
+        "all": sum(map(len, sequences)),
+        "saved": None,
     }
+
+
+def _cells(summary: Mapping[str, Any]) -> list[str]:
+    """Write the numbers of a strategy for the table."""
+    mean = "never" if summary["mean"] is None else str(summary["mean"])
+    counts = [str(summary[name]) for name in ("reach", "never")]
+    median, saved = (decimals(summary[name]) for name in ("median", "saved"))
+    return [mean, *counts, median, str(summary["all"]), saved]

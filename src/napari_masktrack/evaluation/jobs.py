@@ -3,9 +3,11 @@
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -145,6 +147,8 @@ class _Stopped(Exception):  # noqa: N818  no error: the work was asked to stop
     """Ends the work of a process whose result nobody waits for."""
 
 
+_busy = threading.Lock()
+"""Held by a worker process while it does an item."""
 _shared: dict[str, Any] = {}
 """What a worker process was given at its start."""
 
@@ -155,10 +159,30 @@ def _begin(stop: Any, shares: Any, threads: int) -> None:
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(stop,), daemon=True).start()
+
+
+def _follow(stop: Any) -> None:
+    """End this process when the one that asked is gone, however it ended; what runs is closed first.
+
+    Without this it would go on with what is still waiting, and then stay for ever: the queue that it
+    listens to is open at its own end as well.
+    """
+    asking = multiprocessing.parent_process()
+    if asking is None:
+        return
+    asking.join()
+    stop.set()
+    with _busy:
+        os._exit(1)
 
 
 def _run(work: Work[Item, Result], item: Item, index: int) -> Result:
-    running = work(item)
+    with _busy, closing(work(item)) as running:
+        return _result_of(running, index)
+
+
+def _result_of(running: Generator[float, None, Result], index: int) -> Result:
     try:
         while True:
             if _shared["stop"].is_set():
@@ -167,5 +191,3 @@ def _run(work: Work[Item, Result], item: Item, index: int) -> Result:
     except StopIteration as end:
         result: Result = end.value
         return result
-    finally:
-        running.close()

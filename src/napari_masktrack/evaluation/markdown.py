@@ -20,4 +20,4 @@ def percent(value: float | None) -> str:
 
 def decimals(value: float | None, digits: int = 1) -> str:
     """Write a number with so many decimals."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    return NOTHING if value is None or math.isnan(value) else f"{value:z.{digits}f}"

@@ -46,6 +46,8 @@ class Settings:
         With the CRF: search its settings on the annotated frames first.
     finetune_flow : bool
         With the flow: adapt a second network to the flow.
+    every : int
+        Annotate every n-th frame from the truth; 0 for the first alone.
     """
 
     method: str = "masktrack"
@@ -55,6 +57,7 @@ class Settings:
     propagation: PropagationConfig = field(default_factory=PropagationConfig)
     crf_search: bool = False
     finetune_flow: bool = False
+    every: int = 0
 
     @property
     def learns(self) -> bool:

@@ -1,6 +1,7 @@
 """Scores as pictures, drawn by matplotlib, which the extra ``evaluate`` brings: napari does not need it."""
 
 import math
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,18 +40,32 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(part, format="png", dpi=120)
 
 
-def draw_scores(path: Path, summary: "Summary") -> None:
-    """Draw a bar per sequence and metric, the best sequence on top, and the means as lines."""
-    metrics = [name for name in summary.mean if name.endswith(" mean")]
-    metrics = metrics or [name for name in METRICS if name in summary.mean]
-    known = {
-        name: [row.get(metric, math.nan) for metric in metrics] for name, row in summary.sequences.items()
-    }
+def draw_all(summary: "Summary", scores: Path, attributes: Path) -> list[Path]:
+    """Draw a bar per sequence and metric and, where attributes are known, per attribute (paper, figure 5).
+
+    Returns
+    -------
+    list of Path
+        What was drawn.
+    """
+    _draw_bars(scores, summary.sequences, summary.mean)
+    if not summary.attributes:
+        return [scores]
+    rows = {f"{each.title} ({len(each.sequences)})": each.mean for each in summary.attributes}
+    _draw_bars(attributes, rows, summary.mean)
+    return [scores, attributes]
+
+
+def _draw_bars(path: Path, rows: Mapping[str, Mapping[str, float]], means: Mapping[str, float]) -> None:
+    """Draw bars, the best row on top, and the means as lines."""
+    metrics = [name for name in means if name.endswith(" mean")]
+    metrics = metrics or [name for name in METRICS if name in means]
+    known = {name: [row.get(metric, math.nan) for metric in metrics] for name, row in rows.items()}
     order = sorted(known, key=lambda name: known[name][0])
-    figure, axes = new_figure(height=max(2.5, 0.8 + 0.26 * len(order)))
+    figure, axes = new_figure(height=max(2.5, 1.1 + 0.26 * len(order)))
     thickness = 0.8 / len(metrics)
     for index, metric in enumerate(metrics):
-        colour, mean = COLOURS[index], 100 * summary.mean[metric]
+        colour, mean = COLOURS[index], 100 * means[metric]
         places = [place + 0.4 - (index + 0.5) * thickness for place in range(len(order))]
         values = [100 * known[name][index] for name in order]
         title = f"{metric.removesuffix(' mean')}, mean {mean:.1f}"
@@ -60,5 +75,5 @@ def draw_scores(path: Path, summary: "Summary") -> None:
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.set_xlim(0, 100)
     axes.set_xlabel("per cent")
-    axes.legend(loc="lower right")
+    figure.legend(loc="outside upper center", ncols=len(metrics))  # beside the bars, never over them
     save_figure(figure, path)

@@ -11,7 +11,7 @@ from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.instances import BoolImage, Labels
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError
-from napari_masktrack.evaluation.files import read_any_object
+from napari_masktrack.evaluation.files import check_colours, read_any_object
 from napari_masktrack.io.images import read_head
 from napari_masktrack.io.masks import match_frame
 from napari_masktrack.io.readers import open_movie
@@ -224,24 +224,29 @@ class OpenProblem:
             )
         outlines = [] if self.problem.outlines is None else [self.problem.outlines]
         for path in [self._files[frame] for frame in self.true_frames] + outlines:
-            check_size(path, self.movie)
+            check_mask(path, self.movie)
 
 
-def check_size(path: Path, movie: Movie) -> None:
-    """Refuse a mask that has another size than the frames of a movie; only its head is read.
+def check_mask(path: Path, movie: Movie) -> None:
+    """Refuse a mask that has another size than the frames of a movie, or shows colours.
+
+    Only its head is read, except where it has several channels that should be equal.
 
     Raises
     ------
     InputError
         So it is, or the file is damaged.
     """
-    shape = read_head(path).shape[:2]
+    head = read_head(path).shape
+    shape = head[:2]
     if shape != movie.shape:
         height, width = movie.shape
         raise AnnotationError(
             f"{shown(path)} has {' x '.join(map(str, shape))} pixels, but the frames of {movie.name!r} have "
             f"{height} x {width} (height x width); give masks of the frames' size."
         )
+    if len(head) > len(shape):
+        check_colours(path)
 
 
 def _by_name(files: Sequence[Path], movie: Movie) -> Iterator[int | None]:

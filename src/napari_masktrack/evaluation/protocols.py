@@ -32,6 +32,8 @@ class Protocol:
         In which format of `io.exporters` results are written.
     suffix : str
         What a result's folder is called beyond the problem's name.
+    unit : str
+        What a problem is.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Protocol:
     judge: Callable[[OpenProblem, Path], ProblemScore]
     export: str = "png"
     suffix: str = ""
+    unit: str = "sequences"
 
     def folder(self, results: Path, problem: Problem) -> Path:
         """Return where the result of a problem lies."""
@@ -90,9 +93,11 @@ def _judge_masks(opened: OpenProblem, folder: Path) -> ProblemScore:
 
 PROTOCOLS: dict[str, Protocol] = {
     "davis": Protocol(title="DAVIS", find=layouts.find_davis, judge=_judge_masks),
-    "segtrack": Protocol(title="SegTrack-v2", find=layouts.find_segtrack, judge=_judge_masks),
+    "segtrack": Protocol(
+        title="SegTrack-v2", find=layouts.find_segtrack, judge=_judge_masks, unit="objects"
+    ),
     "youtube-objects": Protocol(
-        title="YouTube-Objects", find=layouts.find_youtube_objects, judge=_judge_masks
+        title="YouTube-Objects", find=layouts.find_youtube_objects, judge=_judge_masks, unit="shots"
     ),
     "ctc": Protocol(
         title="the Cell Tracking Challenge", find=ctc.find_ctc, check=ctc.check_result, judge=ctc.judge_ctc,

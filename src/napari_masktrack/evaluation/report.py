@@ -5,8 +5,8 @@ from pathlib import Path
 
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation.markdown import decimals, percent, table
-from napari_masktrack.evaluation.plot import can_plot, draw_scores
-from napari_masktrack.evaluation.protocols import PROTOCOLS
+from napari_masktrack.evaluation.plot import can_plot, draw_all
+from napari_masktrack.evaluation.protocols import PROTOCOLS, pooled
 from napari_masktrack.evaluation.scores import object_columns
 from napari_masktrack.evaluation.summary import SPEED, Columns, Summary
 from napari_masktrack.io.exporters import save_metrics_csv
@@ -15,7 +15,7 @@ from napari_masktrack.io.session_files import read_json, write_json
 from napari_masktrack.io.targets import check_folder, replacing
 
 STEM = "scores"
-_ENDINGS = (".json", ".csv", ".md", ".png")
+_ENDINGS = (".json", ".csv", ".md", ".png", "-attributes.png")
 
 
 def check_place(folder: Path) -> None:
@@ -59,7 +59,7 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
     WorkError
         A file cannot be written; it could when the work began.
     """
-    json, csv, markdown, plot = (folder / f"{STEM}{ending}" for ending in _ENDINGS)
+    json, csv, markdown, *plots = (folder / f"{STEM}{ending}" for ending in _ENDINGS)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(json, summary.as_dict())
@@ -67,7 +67,9 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
         write_text(markdown, report_lines(summary))
         if not can_plot():
             return [json, csv, markdown]
-        draw_scores(plot, summary)
+        for path in plots:
+            path.unlink(missing_ok=True)  # of an earlier run, perhaps with other attributes
+        drawn = draw_all(summary, *plots)
     except (OSError, InputError, WorkError) as error:
         why = reason(error.__cause__ if isinstance(error.__cause__, OSError) else error)
         place = shown(summary.evaluation.results)
@@ -75,7 +77,7 @@ def write_report(summary: Summary, folder: Path) -> list[Path]:
             f"The scores cannot be written to {shown(folder)} ({why}); the masks are kept in {place}: "
             "give the same command with another --report to judge them again."
         ) from error
-    return [json, csv, markdown, plot]
+    return [json, csv, markdown, *drawn]
 
 
 def write_text(path: Path, lines: Iterable[str]) -> None:
@@ -93,7 +95,8 @@ def csv_rows(summary: Summary) -> Iterator[dict[str, object]]:
         if len(score.objects) > 1:
             for one in score.objects:
                 yield {**head, "object": one.label, **object_columns(one)}
-    for title, columns in means(summary).items():
+    attributes = {f"mean of {each.title} ({each.attribute})": each.mean for each in summary.attributes}
+    for title, columns in {**attributes, **means(summary)}.items():
         yield {"sequence": title, "group": "", "object": "", **columns}
 
 
@@ -102,11 +105,8 @@ def means(summary: Summary) -> dict[str, Columns]:
     found = {f"mean of {group}": columns for group, columns in summary.groups.items()}
     if found:
         found[f"mean of {len(summary.groups)} classes"] = summary.class_mean
-    count = (
-        sum(len(each.score.objects) for each in summary.judged)
-        if summary.unit == "objects"
-        else len(summary.judged)
-    )
+    pool = pooled(summary.evaluation.protocol, summary.evaluation.config)
+    count = sum(len(each.score.objects) if pool else 1 for each in summary.judged)
     unit = summary.unit if count > 1 else summary.unit.removesuffix("s")
     return {**found, f"mean of {count} {unit}": summary.mean}
 

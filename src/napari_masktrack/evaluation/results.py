@@ -1,24 +1,27 @@
 """Masks of one problem on disk: found, checked and read, or filled in whole or not at all."""
 
+import glob
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from napari_masktrack.core.instances import Labels
 from napari_masktrack.errors import AnnotationError, InputError, OutputError
 from napari_masktrack.evaluation.files import list_masks, read_any_object
-from napari_masktrack.evaluation.problems import OpenProblem, check_size
+from napari_masktrack.evaluation.problems import OpenProblem, check_mask
 from napari_masktrack.io.masks import match_frame
 from napari_masktrack.io.refusal import refusing, shown
 from napari_masktrack.io.session_files import read_json, read_labels
+from napari_masktrack.io.session_lock import FolderLock
 
 RECORD = "run.json"
 """Stands beside the masks that this program made: how, and how long it took."""
 Record = dict[str, Any]
+_PART = ".part"
 
 
 def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
@@ -61,7 +64,7 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
         if frame not in found:
             missing = folder / f"{opened.movie.frame_names[frame]}.png"
             raise AnnotationError(f"There is no {shown(missing)}; give a mask for every frame that counts.")
-        check_size(found[frame], opened.movie)
+        check_mask(found[frame], opened.movie)
     return {frame: found[frame] for frame in opened.counted_frames}
 
 
@@ -111,17 +114,33 @@ def filling(folder: Path) -> Iterator[Path]:
         Meanwhile something else was put in its place.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    _clear(folder)
+    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_PART))
+    lock, masks = FolderLock(part), part / "masks"
+    lock.acquire()
     try:
-        yield part
-        part.chmod(0o755)  # a temporary folder is closed to others
+        masks.mkdir()
+        yield masks
         try:
             if folder.is_dir():
                 folder.rmdir()
-            os.rename(part, folder)
+            os.rename(masks, folder)
         except OSError as error:
             raise OutputError(
                 f"{shown(folder)} was filled by another program meanwhile; what is there was kept."
             ) from error
     finally:
+        lock.release()
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the temporary folders of runs that were killed; those of runs that go on are locked."""
+    for part in folder.parent.glob(f".{glob.escape(folder.name)}.*{_PART}"):
+        lock = FolderLock(part)
+        if not lock.path.is_file():
+            continue
+        with suppress(OutputError):
+            lock.acquire()
+            lock.release()
+            shutil.rmtree(part, ignore_errors=True)

@@ -11,6 +11,7 @@ from napari_masktrack.config import EvaluationConfig
 from napari_masktrack.core.crf_search import SearchStep
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation import ctc
+from napari_masktrack.evaluation.given import annotate, frames_apart, refuse_oracles
 from napari_masktrack.evaluation.jobs import Finished, Progress, spread
 from napari_masktrack.evaluation.methods import NETWORKS, Answer, Loaded, Settings, carry, check_network
 from napari_masktrack.evaluation.problems import OpenProblem, Problem
@@ -110,6 +111,8 @@ def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
         )
     if missing:
         assert evaluation.settings is not None, "asked above"
+        if evaluation.settings.every:
+            refuse_oracles(evaluation.settings)
         check_folder(evaluation.results)
         for folder, record in records.items():
             _refuse_mixture(record or {}, evaluation.settings, folder)
@@ -183,13 +186,14 @@ def compute(opened: OpenProblem, settings: Settings, folder: Path, *, export: st
         The share of the frames that is done, also after each step of the fine-tuning.
     """
     count, clock, made = len(opened.frames), _Clock(), describe(settings)
+    given = annotate(opened, frames_apart(opened, settings.every)) if settings.every else None
     with filling(folder) as part:
         frames = range(len(opened.movie)) if export == "ctc" else opened.frames
         with open_writer(
             part, frames=len(frames), shape=opened.movie.shape, labels_max=max(opened.labels),
             first=frames.start, kind=export,
         ) as writer:  # fmt: skip
-            for event in carry(opened, settings):
+            for event in carry(opened, settings, given):
                 clock.took(event)
                 if isinstance(event, Loaded):
                     made |= {"weights": event.weights, "weights_sha256": event.sha256}
@@ -236,9 +240,9 @@ class _Clock:
 
 def describe(settings: Settings) -> Record:
     """Return settings as they are kept beside a result; those that a method does not use are left out."""
-    if settings.method not in NETWORKS:
-        return {"napari_masktrack": __version__, "method": settings.method}
-    return {"napari_masktrack": __version__, **asdict(settings)}
+    known = asdict(settings) if settings.method in NETWORKS else {"method": settings.method}
+    known.pop("every", None)
+    return {"napari_masktrack": __version__, **known, **({"every": settings.every} if settings.every else {})}
 
 
 def made_otherwise(evaluation: Evaluation) -> str:
@@ -259,7 +263,8 @@ def _refuse_mixture(record: Record, settings: Settings, folder: Path) -> None:
 
 def _mixture(record: Record, settings: Settings, folder: Path) -> str:
     """Say what differs between settings and those of a result; device and version may."""
-    now = describe(settings)
+    now = {**describe(settings), "every": settings.every}
+    record = {"every": 0, **record}
     for name in ("method", *sorted(now.keys() - {"method", "device", "napari_masktrack"})):
         before = record.get(name, _UNKNOWN)
         if before != now[name]:

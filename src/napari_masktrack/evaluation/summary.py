@@ -52,7 +52,9 @@ class Summary:
     @property
     def unit(self) -> str:
         """What the mean is over."""
-        return "objects" if pooled(self.evaluation.protocol, self.evaluation.config) else "sequences"
+        if pooled(self.evaluation.protocol, self.evaluation.config):
+            return "objects"
+        return self.evaluation.rules.unit
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything in plain values, for JSON; NaN is None."""
