@@ -80,6 +80,26 @@ def test_a_recipe_names_data_and_settings_and_options_come_first(run, data):
     assert "seed=7" in settings
 
 
+def test_of_several_recipes_each_begins_with_the_weights_of_the_one_before(run, data):
+    for name in ("one", "two"):
+        (data / f"{name}.toml").write_text(
+            '[train]\nsteps = 1\nbatch = 1\nsize = 64\n[[data]]\nimages = "images"\nmasks = "masks"\n'
+        )
+    line = "train --recipe one.toml --recipe two.toml --data . --output net.safetensors --device cpu"
+    assert run(line).code == 0
+    part, whole = data / "net.part1.safetensors", data / "net.safetensors"
+    assert load_checkpoint(whole).notes["start"] == part.name
+    assert load_checkpoint(part).notes["start"] == "random"
+    assert mean_difference(part, whole) > 0
+    whole.unlink()
+    kept = part.read_bytes()
+    again = run(line)  # interrupted between the two: the first is not trained again
+    assert again.code == 0
+    assert "net.part1.safetensors is there already" in again.err
+    assert part.read_bytes() == kept
+    assert whole.is_file()
+
+
 def test_it_starts_from_a_network(run, data, weights):
     done = run(f"{TRAIN} --steps 1 --rate 1e-8 --trunk-rate 0 --start {{weights}}", weights=weights)
     assert done.code == 0

@@ -1,6 +1,7 @@
 """`masktrack train`: images with masks in, the weights of a network out."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,10 @@ def add_arguments(parser: Parser) -> None:
         "--recipe",
         metavar="FILE",
         type=Path,
-        help="data and settings in TOML, instead of --images and --masks",
+        action="append",
+        default=[],
+        help="data and settings in TOML, instead of --images and --masks; of several, each begins with the "
+        "weights of the one before",
     )
     data.add_argument(
         "--data", metavar="DIR", type=Path, help="folder to which the paths in the recipe are relative"
@@ -73,22 +77,39 @@ def run(options: Namespace, terminal: Terminal) -> None:
     WorkError
         The training failed on its way; its last checkpoint is kept.
     """
-    output: Path = options.output
     datasets = _check_paths(options)
     terminal.check()
+    parts = _parts(options.recipe, options.output)
+    recipes = [_recipe(options, path, datasets) for path, _ in parts]
+    for dataset in (dataset for recipe in recipes for dataset in recipe.datasets):
+        _check_objects(dataset)
+    start = options.start
+    for recipe, (_, output) in zip(recipes, parts, strict=True):
+        if output.is_file():  # of several parts, one that was finished before
+            terminal.complain(f"{shown(output)} is there already; going on with it.")
+        else:
+            _train(_begin(options, recipe, start), output, options.device, terminal)
+        start = output
+
+
+def _parts(recipes: Sequence[Path], output: Path) -> list[tuple[Path | None, Path]]:
+    """Return what is trained one after the other: recipe, if there is one, and where its weights go."""
+    if not recipes:
+        return [(None, output)]
+    between = [output.with_name(f"{output.stem}.part{n}.safetensors") for n in range(1, len(recipes))]
+    return list(zip(recipes, [*between, output], strict=True))
+
+
+def _train(recipe: "Recipe", output: Path, device: str, terminal: Terminal) -> None:
     from napari_masktrack.model.device import choose_device
     from napari_masktrack.tracker import guarded
     from napari_masktrack.training.offline import train
 
-    device = choose_device(options.device)
-    recipe = _recipe(options, datasets)
-    for dataset in recipe.datasets:
-        _check_objects(dataset)
+    chosen = choose_device(device)
     partial = partial_path(output)
-    recipe = _begin(options, recipe)
     _check_unfinished(partial, recipe.config, terminal)
     try:
-        steps = guarded(train(recipe, output, device=device))
+        steps = guarded(train(recipe, output, device=chosen))
         last = follow_training(steps, terminal, title="Training")
     except BaseException as error:
         with terminal.finishing():
@@ -117,7 +138,7 @@ def _check_paths(options: Namespace) -> "tuple[Dataset, ...]":
         raise OutputError(f"--output is {shown(options.output.name)}; choose a name ending in .safetensors.")
     check_new_file(options.output)
     images, masks = options.images, options.masks
-    if options.recipe is not None:
+    if options.recipe:
         if images or masks or options.instances or options.data is None:
             raise ConfigError("--recipe FILE needs --data DIR, and no --images, --masks or --instances.")
         return ()
@@ -132,13 +153,13 @@ def _check_paths(options: Namespace) -> "tuple[Dataset, ...]":
     )
 
 
-def _recipe(options: Namespace, datasets: "tuple[Dataset, ...]") -> "Recipe":
+def _recipe(options: Namespace, path: Path | None, datasets: "tuple[Dataset, ...]") -> "Recipe":
     from napari_masktrack.training.offline import Recipe, read_recipe
 
     changes = given_settings(options, TrainConfig)
-    if options.recipe is None:
+    if path is None:
         return Recipe(config=TrainConfig(**changes), datasets=datasets)
-    recipe = read_recipe(options.recipe, options.data)
+    recipe = read_recipe(path, options.data)
     return replace(recipe, config=replace(recipe.config, **changes))
 
 
@@ -164,14 +185,14 @@ def _check_unfinished(partial: Path, config: TrainConfig, terminal: Terminal) ->
     terminal.complain(f"Going on from {shown(partial)}, which has {done} steps.")
 
 
-def _begin(options: Namespace, recipe: "Recipe") -> "Recipe":
-    """Take the weights over that --start asks for, in place of those that the recipe names."""
+def _begin(options: Namespace, recipe: "Recipe", start: str | Path | None) -> "Recipe":
+    """Take the weights to start from over, if there are some, in place of those that the recipe names."""
     from napari_masktrack.model.checkpoint import find_weights, load_checkpoint
     from napari_masktrack.model.registry import backbone_of
 
-    if options.start is None:
+    if start is None:
         return recipe
-    path = find_weights(options.start)
+    path = find_weights(start)
     if not _describes_network(path):
         return replace(recipe, pretrained=path, start=None)
     backbone = backbone_of(load_checkpoint(path).network.description)
