@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 
 BEAT = 5
 """Milliseconds between two beats, if nothing holds them up."""
+PATIENCE = 60
+"""Seconds that loading may take."""
 LIMIT = 100
 """Milliseconds that are to be kept."""
 PHASES = {
+    "drawing": "painting; torch is loaded meanwhile",
     "idle": "before the button is pressed",
-    "Loading the network": "loading torch and the network",
+    "Loading the network": "the button is pressed: result layer, network",
     "Fine-tuning": "fine-tuning",
     "Propagating": "propagating",
     "again": "all of a second run in the same window",
@@ -101,8 +105,10 @@ def _work(chosen: argparse.Namespace) -> dict[str, tuple[float, float]]:
     _live(1.0)
     with tempfile.TemporaryDirectory() as folder:
         dock.sessions.create(Path(folder) / "cells.masktrack")
+        beats.begin("drawing")
         dock.workspace.drawings.paint(0, truth.frame(0).labels)
         _live(1.5)
+        _wait_for("torch")
         beats.begin("idle")
         _live(1.0)
         for again in (False, True):
@@ -147,6 +153,20 @@ def _press(dock: Any, beats: "Beats", *, again: bool) -> None:
     while dock.runner.is_running:
         QApplication.processEvents()
         time.sleep(0.001)
+
+
+def _wait_for(module: str) -> None:
+    """Let the window live until a module was imported in the background, and for a second after that."""
+    until = time.perf_counter() + PATIENCE
+    while time.perf_counter() < until and (module not in sys.modules or _loading()):
+        _live(0.05)
+    _live(1.0)
+
+
+def _loading() -> bool:
+    from napari_masktrack.widgets.warming import THREAD
+
+    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 def _live(seconds: float) -> None:

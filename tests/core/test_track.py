@@ -8,7 +8,7 @@ import pytest
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.instances import Window
 from napari_masktrack.core.region import Region
-from napari_masktrack.core.track import SMALLEST, VANISHED, Track
+from napari_masktrack.core.track import DOUBT, SMALLEST, VANISHED, Track
 
 SHAPE = (100, 200)
 CONFIG = PropagationConfig()
@@ -90,16 +90,24 @@ def test_a_speck_is_no_object():
     assert track.is_object(square(0, 0, side=10))
 
 
-def test_little_of_an_object_is_a_remnant_until_that_is_its_usual_area():
+def test_an_object_is_in_doubt_while_little_of_it_is_left_and_for_a_while_after():
     track = started(square(40, 50))
-    assert not track.is_remnant
+    assert not track.in_doubt
+    window = track.look(CONFIG, SHAPE)
+    track = track.seen(square(40, 50, side=8), window)
     states = []
-    for _ in range(40):
+    for _ in range(2 * DOUBT):
+        states.append(track.in_doubt)
+        track = track.seen(square(40, 50, side=15), window)
+    assert states == [True] * DOUBT + [False] * DOUBT
+    assert not started(None).in_doubt
+
+
+def test_what_stays_small_is_no_longer_in_doubt_once_that_is_usual():
+    track = started(square(40, 50))
+    for _ in range(60):
         track = track.seen(square(40, 50, side=8), track.look(CONFIG, SHAPE))
-        states.append(track.is_remnant)
-    assert states[0]
-    assert not states[-1]
-    assert not started(None).is_remnant
+    assert not track.in_doubt
 
 
 def test_the_usual_area_follows_slowly_and_an_absent_object_takes_its_first_one():

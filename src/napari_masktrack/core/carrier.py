@@ -221,7 +221,7 @@ class Carrier:
                 window = track.look(self.config, self.movie.shape)
                 radius = self.config.dilation * size / _REFERENCE
                 questions.append((label, window, dilate(track.region.crop(window, size), radius)))
-            if track.region is None or track.is_remnant:
+            if track.region is None or track.in_doubt:
                 windows = search_windows(replace(track, region=None), self.config, self.movie.shape)
                 questions += [(label, window, np.zeros((size, size), bool)) for window in windows]
         return questions

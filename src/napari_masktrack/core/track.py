@@ -13,6 +13,8 @@ VANISHED = 0.03
 REMNANT = 0.2
 """What is left of an object that lost more than the rest of its usual area within a few frames may be
 something else, in front of it."""
+DOUBT = 10
+"""For so many frames after that it is also searched for elsewhere: the mask may have grown onto that."""
 _HABIT = 0.1
 _STEER = 0.5
 _SHRINK = 0.97
@@ -38,6 +40,8 @@ class Track:
         Smoothed motion in pixels per frame.
     extent : float
         Longer side of its box in pixels, of late: it falls slowly.
+    doubt : int
+        Frames on which it is still searched for elsewhere, too.
     """
 
     region: Region | None
@@ -46,6 +50,7 @@ class Track:
     lost: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
     extent: float = 0.0
+    doubt: int = 0
 
     @classmethod
     def start(cls, region: Region | None, *, frame_shape: tuple[int, int], margin: float) -> "Track":
@@ -75,20 +80,21 @@ class Track:
         return region is not None and region.area >= max(SMALLEST, VANISHED * self.area)
 
     @property
-    def is_remnant(self) -> bool:
-        """Whether so little is left in sight that the object may really be elsewhere."""
-        return self.region is not None and self.region.area < REMNANT * self.area
+    def in_doubt(self) -> bool:
+        """Whether the object may really be elsewhere: of late, so little of it was in sight."""
+        return self.region is not None and self.doubt > 0
 
     def seen(self, region: Region, window: Window) -> "Track":
         """Return the track after the object was found."""
         velocity, area = (0.0, 0.0), self.area
+        doubt = DOUBT if region.area < REMNANT * area else max(0, self.doubt - 1)
         extent = float(region.longer_side)
         if self.region is not None:
             extent = max(extent, _SHRINK * self.extent)
             step = [new - old for new, old in zip(region.centre, self.region.centre, strict=True)]
             velocity = tuple(_STEER * s + (1 - _STEER) * v for s, v in zip(step, self.velocity, strict=True))  # type: ignore[assignment]
             area = (1 - _HABIT) * self.area + _HABIT * region.area
-        return Track(region, window, area or float(region.area), 0, velocity, extent)
+        return Track(region, window, area or float(region.area), 0, velocity, extent, doubt)
 
     def missed(self, window: Window) -> "Track":
         """Return the track after the object was not found; its last motion goes on, ever slower."""

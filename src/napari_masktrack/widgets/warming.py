@@ -10,6 +10,8 @@ from typing import Any
 from napari_masktrack.errors import WorkError
 from napari_masktrack.widgets.quiet import TORCH, load_libraries, no_collections, short_turns
 
+THREAD = "masktrack-warming"
+"""Name of the thread."""
 WORK = 0.001
 """Seconds of importing after which the thread rests."""
 REST = {True: 3.0, False: 0.5}
@@ -61,7 +63,7 @@ class _Warming:
     def begin(self) -> None:
         with self._lock:
             if self._thread is None and "torch" not in sys.modules:
-                self._thread = threading.Thread(target=self._work, name="masktrack-warming")
+                self._thread = threading.Thread(target=self._work, name=THREAD)
                 self._thread.start()
 
     def finish(self) -> None:
