@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core.annotation import Absent, Box, Combined, Mask, Scribble
 from napari_masktrack.core.metrics import region_similarity
-from napari_masktrack.core.refine import ROUNDS, expected_similarity, refine
+from napari_masktrack.core.refine import ROUNDS, expected_similarity, refine, resolve
 from napari_masktrack.core.region import Region
 
 SHAPE = (80, 100)
@@ -91,3 +93,62 @@ def test_expected_similarity_lies_between_nothing_and_certainty():
     square[5:10, 5:10] = 1
     assert expected_similarity(square, 0.5) == 1
     assert expected_similarity(square * np.float32(0.6), 0.5) == pytest.approx(0.6)
+
+
+class Guided:
+    """A segmenter that answers with the guidance, made larger."""
+
+    def __init__(self, reach):
+        self.reach, self.guidance = reach, []
+
+    def __call__(self, images, guidance):
+        self.guidance.append(guidance[0])
+        reach = np.ones((2 * self.reach + 1,) * 2, bool)
+        return ndimage.binary_dilation(guidance[0], reach)[None].astype(np.float32)
+
+
+def test_a_box_is_an_oval_to_the_network_first():
+    segment = Guided(0)
+    region, _ = resolve(Box(0, 1, (20, 30, 60, 80)), picture(disc()), segment, PropagationConfig())
+    first = segment.guidance[1]
+    rows, columns = first.any(axis=1).sum(), first.any(axis=0).sum()
+    assert columns / rows == pytest.approx(50 / 40, rel=0.05)
+    assert first.sum() / (rows * columns) == pytest.approx(np.pi / 4, rel=0.05)
+    assert region.area == pytest.approx(np.pi / 4 * 0.81 * 50 * 40, rel=0.05)
+
+
+def test_what_is_seen_outside_a_box_does_not_count():
+    box = (20, 30, 60, 80)
+    region, _ = resolve(Box(0, 1, box), picture(disc()), Guided(40), CONFIG)
+    assert region.box == (19, 29, 61, 81), "all of it, and one pixel for the hand that drew it"
+    free, _ = refine(Region.of(Box(0, 1, box).guidance(SHAPE)), picture(disc()), Guided(40), CONFIG)
+    assert free.area > 1.5 * region.area
+
+
+def test_strokes_are_kept_whatever_the_network_sees():
+    on, beside = np.zeros((2, *SHAPE), bool)
+    on[70:72, 40:60] = beside[39:41, 45:55] = True
+    box = Box(0, 1, (20, 30, 75, 70))
+    item = Combined(0, 1, (box, Scribble(0, 1, on, beside)))
+    region, confidence = resolve(item, picture(disc()), Threshold(), CONFIG)
+    mask = region.to_mask(SHAPE)
+    assert mask[on].all()
+    assert not mask[beside].any()
+    assert mask[35, 50], "the rest is what the network sees"
+    assert confidence > 0
+
+
+@pytest.mark.parametrize("item", [Mask(0, 1, disc()), Absent(0, 1)])
+def test_what_decides_every_pixel_is_taken_as_it_is(item):
+    segment = Threshold()
+    region, confidence = resolve(item, picture(disc()), segment, CONFIG)
+    assert not segment.calls
+    assert confidence == 1
+    assert (region is None) == isinstance(item, Absent)
+    assert region is None or np.array_equal(region.to_mask(SHAPE), disc())
+
+
+def test_a_box_of_one_pixel_and_an_empty_answer_are_no_trouble():
+    region, confidence = resolve(Box(0, 1, (5, 5, 6, 6)), picture(np.zeros(SHAPE, bool)), Threshold(), CONFIG)
+    assert region.box == (5, 5, 6, 6)
+    assert confidence == 0

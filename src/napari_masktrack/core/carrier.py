@@ -26,7 +26,7 @@ from napari_masktrack.core.plan import Leg
 from napari_masktrack.core.postprocess import keep_touching
 from napari_masktrack.core.recall import Recollection
 from napari_masktrack.core.recapture import recapture, search_windows
-from napari_masktrack.core.refine import Segment, expected_similarity, refine
+from napari_masktrack.core.refine import Segment, expected_similarity, resolve
 from napari_masktrack.core.region import Region
 from napari_masktrack.core.rivalry import give_up_strays, yield_to_owners
 from napari_masktrack.core.track import Track
@@ -169,10 +169,7 @@ class Carrier:
     def _start(self, frame: int, label: int, image: Image) -> Piece:
         """Begin at an annotation: a painted mask is taken as it is, a box or scribble is refined first."""
         item = self.annotations.of(label)[frame]
-        region = Region.of(item.guidance(self.movie.shape))
-        confidence = 1.0
-        if region is not None and not item.exact:
-            region, confidence = refine(region, image, self.segment, self.config)
+        region, confidence = resolve(item, image, self.segment, self.config)
         self.tracks[label] = Track.start(region, frame_shape=self.movie.shape, margin=self.config.margin)
         if region is None:
             return Piece(label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), confidence, frame)

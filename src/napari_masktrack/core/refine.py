@@ -1,29 +1,98 @@
 """A box or a scribble becomes a mask: ask the network, twice, guided by what it answered first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_masktrack.config import PropagationConfig
-from napari_masktrack.core.instances import Image, Probability, crop_image, paste, window_around
+from napari_masktrack.core.annotation import Annotation, Box, Combined
+from napari_masktrack.core.instances import (
+    BoundingBox,
+    Image,
+    Probability,
+    Window,
+    crop_image,
+    paste,
+    window_around,
+)
 from napari_masktrack.core.region import Region
 
 Segment = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
 ROUNDS = 2
+OVAL = 0.9
+"""Axes of the oval that a box is taken for first, in sides of the box: corners are rarely object."""
+ZOOMS = (0.8, 1.0, 1.4)
+"""Sizes in which the surroundings of a box are shown, in sizes of the crop: the mean is steadier."""
+SLACK = 0.02
+"""How far an object may reach out of its box, in longest sides of the box: boxes are drawn by hand."""
 
 
-def refine(region: Region, image: Image, segment: Segment, config: PropagationConfig) -> tuple[Region, float]:
-    """Return the mask of the object that a rough region means, and how sure the network is of it.
+def resolve(
+    item: Annotation, image: Image, segment: Segment, config: PropagationConfig
+) -> tuple[Region | None, float]:
+    """Return the mask that an annotation means, and how sure the network is of it.
+
+    What decides every pixel is taken as it is. Of a box the network sees an oval first (its axes are
+    0.9 of the sides), in three sizes, and what it answers outside the box does not count. Strokes are
+    kept: those on the object belong to it, those beside it do not.
+
+    Parameters
+    ----------
+    item : Annotation
+        Mask, polygon, box, scribble or several of them (paper, section 3.3: MaskTrack_Box).
+    image : uint8 (Y, X, 3)
+        The frame it was made on.
+    segment : callable
+        The network; see `propagation.Segmenter`.
+    config : PropagationConfig
+
+    Returns
+    -------
+    region : Region or None
+        The mask; the guidance if the network finds nothing there; None if nothing is drawn.
+    confidence : float
+        In [0, 1]; 1 of what was painted, 0 if nothing was found.
+
+    Raises
+    ------
+    AnnotationError
+        The annotation does not fit frames of this size.
+    """
+    shape = (image.shape[0], image.shape[1])
+    region = Region.of(item.guidance(shape))
+    if region is None or item.exact:
+        return region, 1.0
+    parts = item.parts if isinstance(item, Combined) else (item,)
+    boxed = any(isinstance(part, Box) for part in parts)
+    found, confidence = refine(region, image, segment, config, within=region.box if boxed else None)
+    if confidence == 0.0 or all(isinstance(part, Box) for part in parts):
+        return found, confidence
+    target, known = item.supervision(shape)
+    mask = np.where(known, target, found.to_mask(shape))
+    return Region.of(mask) or region, confidence
+
+
+def refine(
+    region: Region,
+    image: Image,
+    segment: Segment,
+    config: PropagationConfig,
+    *,
+    within: BoundingBox | None = None,
+) -> tuple[Region, float]:
+    """Return the object that a rough region means, and how sure the network is of it.
 
     Parameters
     ----------
     region : Region
-        A filled box, a scribble, or any rough mask (paper, section 3.4: MaskTrack_Box).
+        A box, a scribble, or any rough mask.
     image : uint8 (Y, X, 3)
     segment : callable
         The network; see `propagation.Segmenter`.
     config : PropagationConfig
+    within : tuple of int, optional
+        A box ``(y0, x0, y1, x1)`` that holds the whole object.
 
     Returns
     -------
@@ -32,17 +101,49 @@ def refine(region: Region, image: Image, segment: Segment, config: PropagationCo
     confidence : float
         In [0, 1]; 0 if nothing was found.
     """
-    confidence = 0.0
+    given, confidence, sizes, allowed = region, 0.0, [config.crop_size], None
+    if within is not None:
+        region, allowed = _rounded(region, within), _slackened(within)
+        sizes = [round(zoom * config.crop_size / 32) * 32 for zoom in ZOOMS]
     for _ in range(ROUNDS):
-        window = window_around(region.box, margin=config.margin)
-        crop = crop_image(image, window, config.crop_size)
-        answer = segment(crop[None], region.crop(window, config.crop_size)[None])[0]
-        values, box = paste(answer, window, (image.shape[0], image.shape[1]))
-        found = Region.of(values > config.threshold, corner=box[:2])
+        window = window_around(within or region.box, margin=config.margin)
+        values, bounds = _seen(region, image, segment, window, sizes)
+        if allowed is not None:
+            values = values * allowed.part(bounds)
+        found = Region.of(values > config.threshold, corner=bounds[:2])
         if found is None:
-            return region, 0.0
-        region, confidence = found, expected_similarity(answer, config.threshold)
+            return given, 0.0
+        region, confidence = found, expected_similarity(values, config.threshold)
     return region, confidence
+
+
+def _seen(
+    region: Region, image: Image, segment: Segment, window: Window, sizes: Sequence[int]
+) -> tuple[Probability, BoundingBox]:
+    """Return the mean of what the network sees in a window shown in several sizes, and its bounds."""
+    bounds = window.bounds((image.shape[0], image.shape[1]))
+    total = np.zeros((bounds[2] - bounds[0], bounds[3] - bounds[1]), np.float32)
+    for size in sizes:
+        answer = segment(crop_image(image, window, size)[None], region.crop(window, size)[None])[0]
+        total += paste(answer, window, (image.shape[0], image.shape[1]))[0]
+    return total / np.float32(len(sizes)), bounds
+
+
+def _rounded(region: Region, box: BoundingBox) -> Region:
+    """Return what of a region lies in the oval of a box; all of it if that is nothing."""
+    height, width = box[2] - box[0], box[3] - box[1]
+    y = np.linspace(-1, 1, height)[:, None] * (1 - 1 / height)
+    x = np.linspace(-1, 1, width) * (1 - 1 / width)
+    oval = y**2 + x**2 <= OVAL**2
+    return Region.of(region.part(box) & oval, corner=box[:2]) or region
+
+
+def _slackened(box: BoundingBox) -> Region:
+    """Return a box as a region, a little larger on all sides."""
+    y0, x0, y1, x1 = box
+    slack = int(SLACK * max(y1 - y0, x1 - x0))
+    box = y0 - slack, x0 - slack, y1 + slack, x1 + slack
+    return Region(box, np.ones((box[2] - box[0], box[3] - box[1]), bool))
 
 
 def expected_similarity(answer: Probability, threshold: float) -> float:

@@ -11,8 +11,7 @@ from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Annotation, Mask
 from napari_masktrack.core.instances import Image
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.core.refine import refine
-from napari_masktrack.core.region import Region
+from napari_masktrack.core.refine import resolve
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.segmenter import NetworkSegmenter
 from napari_masktrack.training.dreams import Stage
@@ -106,8 +105,7 @@ def settled(item: Annotation, movie: Movie, network: GuidedNetwork) -> Annotatio
     target, known = item.supervision(movie.shape)
     if item.exact or target.any():
         return item
-    region = Region.of(item.guidance(movie.shape))
-    assert region is not None, "only painted items are lessons"
-    found, _ = refine(region, movie.image(item.frame), NetworkSegmenter(network), PropagationConfig())
+    found, _ = resolve(item, movie.image(item.frame), NetworkSegmenter(network), PropagationConfig())
+    assert found is not None, "only painted items are lessons"
     target = found.to_mask(movie.shape) & ~known
-    return Mask(item.frame, item.label, target if target.any() else region.to_mask(movie.shape))
+    return Mask(item.frame, item.label, target if target.any() else item.guidance(movie.shape))
