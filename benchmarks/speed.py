@@ -21,7 +21,7 @@ from napari_masktrack.tracker import Tracker, finetune_config
 
 SHAPE = (480, 854)
 OBJECTS = 20
-LIMITS = {"frame": 0.12, "ratio": 8.0, "quick": 25.0}
+LIMITS = {"frame": 0.08, "ratio": 8.0, "quick": 20.0}
 """What is to be reached on two cores: seconds, times, seconds."""
 
 

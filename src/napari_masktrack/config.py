@@ -230,6 +230,6 @@ def share_done(step: int, steps: int, *, seconds: float, limit: float | None, le
 
 FINETUNE: dict[str, FinetuneConfig | None] = {
     "off": None,
-    "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=22.0, least=30, blend=0.6),
+    "quick": FinetuneConfig(steps=60, batch=4, rate=4e-4, seconds=19.0, least=30, blend=0.6),
     "full": FinetuneConfig(steps=200, batch=4, rate=2e-4, blend=0.6),
 }
