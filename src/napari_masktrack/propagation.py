@@ -23,6 +23,10 @@ from napari_masktrack.core.plan import Leg, plan
 from napari_masktrack.core.spill import Spill
 from napari_masktrack.errors import AnnotationError
 
+CAUTION = 1.5
+"""A fine-tuned network is too sure of itself: what it says is missing from a mask is taken so many times
+(measured on development movies; docs/benchmarks.md)."""
+
 
 class Segmenter(Protocol):
     """Anything that refines rough masks: the network, or a fake one in tests."""
@@ -44,8 +48,8 @@ class FrameResult:
     labels : uint16 (Y, X)
         Object ids; 0 is background.
     confidence : dict of int to float
-        For each object in [0, 1]: the J that the network expects of its own mask; 1 where the user
-        painted it.
+        For each object in [0, 1]: the J that is to be expected of its mask, by what the network says
+        itself and how far it can be trusted; 1 where the user painted it.
     source : dict of int to int
         For each object the annotated frame that its mask was carried from.
     agreement : dict of int to float
@@ -242,11 +246,11 @@ class _Finish:
 
 
 def _confidence(piece: Piece, labels: Labels, frame: int) -> float:
-    """Return how sure a piece is; an object that lost all its pixels to others counts as lost."""
+    """Return the J to be expected of a piece; an object without a pixel of its own counts as lost."""
     y0, x0, y1, x1 = piece.box
     if piece.source == frame or (labels[y0:y1, x0:x1] == piece.label).any():
-        return piece.confidence
-    return min(piece.confidence, LOST)
+        return max(0.0, 1 - CAUTION * (1 - piece.confidence))
+    return LOST
 
 
 def merge_pieces(pieces: Sequence[Piece], shape: tuple[int, int], *, background: float) -> Labels:

@@ -131,6 +131,26 @@ def test_an_object_of_which_hardly_anything_is_left_is_also_searched_for_elsewhe
         assert region_similarity(masks[frame], whole(pieces[frame])) > 0.8
 
 
+@pytest.mark.parametrize(("side", "found"), [(20, True), (60, False)])
+def test_what_is_found_after_an_absence_has_the_size_of_what_is_painted(side, found):
+    masks = np.zeros((3, *SHAPE), bool)
+    masks[1, 20 : 20 + side, 20 : 20 + side] = True
+    painted = np.zeros(SHAPE, bool)
+    painted[30:50, 8:28] = True
+    images = np.repeat(np.where(masks, 250, 10)[..., None], 3, axis=-1).astype(np.uint8)
+    annotations = Annotations([Absent(0, 1), Mask(2, 1, painted)])
+
+    def segment(crops, guidance):
+        return np.where(crops[..., 0] > 130, np.float32(0.9), np.float32(0.02))
+
+    config = PropagationConfig(crop_size=96, warp=False)
+    carrier = Carrier(Movie(images, axes="tyxc"), annotations, segment, config)
+    leg = Leg(1, 0, 1)
+    carrier.carry(0, [leg])
+    (piece,) = carrier.carry(1, [leg])
+    assert piece.values.any() == found
+
+
 def test_crops_shrink_when_there_are_many_objects():
     config = PropagationConfig(crop_size=320, crowd=6)
     sizes = [crop_size(config, count) for count in (1, 6, 7, 20, 100, 500)]

@@ -98,6 +98,16 @@ def test_the_nearest_other_painted_frame_is_remembered_too_and_read_once():
     assert segment.asked[-1] == [[pytest.approx(0.4), pytest.approx(0.8)]]
 
 
+def test_where_an_object_is_absent_it_is_remembered_from_where_it_is_painted():
+    segment = Remembering()
+    seen = movie(0, 255, 51, 102)
+    items = {0: Absent(0, 1), 2: Mask(2, 1, square(20, 20)), 3: Mask(3, 1, square(20, 20))}
+    recollection = Recollection(segment, seen, wanted=True)
+    recollection.begin(1, 0, None, seen.image(0), items=items)
+    recollection.of([1])(np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 4, 4), bool))
+    assert segment.asked[-1] == [[pytest.approx(0.2), pytest.approx(0.4)]]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_the_paper_s_plain_mode_remembers_nothing(wanted):
     segment = Remembering()

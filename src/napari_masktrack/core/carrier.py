@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_masktrack.config import PropagationConfig
-from napari_masktrack.core.annotation import Annotations
+from napari_masktrack.core.annotation import Annotation, Annotations
 from napari_masktrack.core.deformation import dilate
 from napari_masktrack.core.flow import warp
 from napari_masktrack.core.instances import (
@@ -168,13 +168,26 @@ class Carrier:
 
     def _start(self, frame: int, label: int, image: Image) -> Piece:
         """Begin at an annotation: a painted mask is taken as it is, a box or scribble is refined first."""
-        item = self.annotations.of(label)[frame]
-        region, confidence = resolve(item, image, self.segment, self.config)
-        self.tracks[label] = Track.start(region, frame_shape=self.movie.shape, margin=self.config.margin)
+        items = self.annotations.of(label)
+        region, confidence = resolve(items[frame], image, self.segment, self.config)
+        self.recollection.begin(label, frame, region, image, items=items)
+        self.tracks[label] = Track.start(
+            region,
+            frame_shape=self.movie.shape,
+            margin=self.config.margin,
+            area=self._painted_area(items, frame) if region is None else 0.0,
+        )
         if region is None:
             return Piece(label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), confidence, frame)
-        self.recollection.begin(label, frame, region, image, items=self.annotations.of(label))
         return Piece(label, region.mask.astype(np.float32) * _CERTAIN, region.box, confidence, frame)
+
+    def _painted_area(self, items: Mapping[int, Annotation], frame: int) -> float:
+        """Return the pixels of an object where it is painted nearest to a frame; 0 if it is nowhere."""
+        painted = [each for each in items if items[each].exact and items[each].is_painted(self.movie.shape)]
+        if not painted:
+            return 0.0
+        nearest = min(painted, key=lambda each: abs(each - frame))
+        return float(np.count_nonzero(items[nearest].guidance(self.movie.shape)))
 
     def _step(
         self, image: Image, legs: Sequence[Leg], others: Sequence[Piece], count: int

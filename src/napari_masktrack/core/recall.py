@@ -50,7 +50,13 @@ class Recollection:
         self._seen: tuple[int, Image] | None = None
 
     def begin(
-        self, label: int, frame: int, region: Region, image: Image, *, items: Mapping[int, Annotation]
+        self,
+        label: int,
+        frame: int,
+        region: Region | None,
+        image: Image,
+        *,
+        items: Mapping[int, Annotation],
     ) -> None:
         """Remember an object as it is on the frame that it is carried from, and on those painted near it.
 
@@ -58,8 +64,8 @@ class Recollection:
         ----------
         label, frame : int
             The object, and the annotated frame.
-        region : Region
-            The object there.
+        region : Region or None
+            The object there; None where it is absent.
         image : uint8 (Y, X, C)
         items : mapping of frame to Annotation
             All annotations of this object.
@@ -70,10 +76,14 @@ class Recollection:
             Another annotated frame cannot be read.
         """
         former = self._memories.pop(label, {})
-        own = self._memory(region, image)
-        if own is None:
+        if self._able is None:
             return
-        memories = self._memories[label] = {frame: own}
+        memories = self._memories[label] = {}
+        if region is not None:
+            own = self._memory(region, image)
+            if own is None:
+                return
+            memories[frame] = own
         for other in sorted(items.keys() - {frame}, key=lambda each: (abs(each - frame), each)):
             if len(memories) == MOST:
                 return

@@ -53,11 +53,16 @@ class Track:
     doubt: int = 0
 
     @classmethod
-    def start(cls, region: Region | None, *, frame_shape: tuple[int, int], margin: float) -> "Track":
-        """Return the track of an object that was annotated here; None says that it is absent."""
+    def start(
+        cls, region: Region | None, *, frame_shape: tuple[int, int], margin: float, area: float = 0.0
+    ) -> "Track":
+        """Return the track of an object that was annotated here; None says that it is absent.
+
+        `area` is that of an absent object where it is painted; 0 if that is not known.
+        """
         if region is None:
             y, x = (n / 2 for n in frame_shape)
-            return cls(None, Window(y, x, float(max(frame_shape))), area=0.0, lost=1)
+            return cls(None, Window(y, x, float(max(frame_shape))), area=area, lost=1)
         window = window_around(region.box, margin=margin)
         return cls(region, window, float(region.area), extent=float(region.longer_side))
 
