@@ -19,6 +19,7 @@ from napari_masktrack.model.checkpoint import build_network, load_checkpoint, sa
 from napari_masktrack.model.registry import NETWORKS
 from napari_masktrack.model.vgg16 import DeepLabVGG16
 from napari_masktrack.training.offline import Recipe, read_recipe, train
+from napari_masktrack.training.samples import SampleConfig
 
 RECIPE = """
 [train]
@@ -347,11 +348,14 @@ def test_a_network_with_another_backbone_or_two_beginnings_are_refused(data):
 
 def test_the_papers_recipe_trains_the_papers_network(data):
     text = (Path(__file__).parents[2] / "recipes" / "paper.toml").read_text(encoding="utf-8")
-    config = TrainConfig(**tomllib.loads(text)["train"])
+    content = tomllib.loads(text)
+    config = TrainConfig(**content["train"])
+    assert content["samples"]["paper"]
     assert (config.backbone, config.optimiser, config.batch, config.steps) == ("vgg16", "sgd", 10, 20_000)
     assert config.rate == config.trunk_rate == 1e-3
     before = torch.get_rng_state()
-    recipe = replace(recipe_of(data), config=replace(config, steps=4, batch=2, size=64))
+    samples = SampleConfig(**content["samples"])
+    recipe = replace(recipe_of(data), config=replace(config, steps=4, batch=2, size=64), samples=samples)
     losses = [step.loss for step in train(recipe, data / "mine.safetensors")]
     assert np.isfinite(losses).all()
     assert "optimiser=sgd" in load_checkpoint(data / "mine.safetensors").notes["settings"]

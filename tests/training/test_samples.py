@@ -99,6 +99,25 @@ def test_shares_of_empty_and_box_guidance_are_kept():
     assert 0.6 < np.mean(share) < 0.8
 
 
+def test_the_paper_s_guidance_is_moved_bent_and_always_widened():
+    config = SampleConfig(size=96, paper=True, empty=1.0, box=1.0, stray=1.0, photometric=False)
+    growth, centres = [], []
+    for seed in range(20):
+        mask = rough_guidance(ellipse(), rng(seed), config, jump=1.0)
+        growth.append(mask.sum() / ellipse().sum())
+        centres.append(np.argwhere(mask).mean(axis=0) - np.argwhere(ellipse()).mean(axis=0))
+    assert min(growth) > 1.1
+    still = SampleConfig(size=96, paper=True, dilation=False, bend=False)
+    assert (
+        0.9
+        < np.mean([rough_guidance(ellipse(), rng(s), still, jump=1.0).sum() for s in range(20)])
+        / (ellipse().sum())
+        < 1.1
+    )
+    assert np.abs(centres).max() > 2
+    assert not make_clip(scene(), rng(1), config).rollout
+
+
 def test_without_guidance_the_object_is_still_in_the_crop():
     config = SampleConfig(size=96, empty=1.0, photometric=False)
     for seed in range(20):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from napari_masktrack.config import DeformationConfig
 from napari_masktrack.core import deformation
 from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.instances import BoolImage, Image, bounding_box
@@ -82,6 +83,9 @@ class SampleConfig:
         Share of samples whose guidance is a box.
     lobe : float
         Share of samples with an ellipse cut off or added.
+    paper : bool
+        Guidance is deformed as in the paper and no other way: scale, shift, spline and a dilation of 5
+        pixels of the crop (section 3.1); `empty`, `box`, `lobe`, `stray` and `rollout` mean nothing.
     exact : bool
         Guidance is the true mask itself, also where it would be lost or hidden; nothing below applies.
     bend, dilation : bool
@@ -101,6 +105,7 @@ class SampleConfig:
     box: float = 0.1
     lobe: float = 0.2
     photometric: bool = True
+    paper: bool = False
     exact: bool = False
     bend: bool = True
     dilation: bool = True
@@ -115,6 +120,8 @@ def rough_guidance(
     """Return the true mask spoilt as a tracker would have left it: moved, bent, eaten, swollen."""
     if config.exact:
         return target.copy()
+    if config.paper:
+        return _as_in_the_paper(target, rng, config)
     if rng.random() < config.empty:
         return np.zeros_like(target)
     hard = jump * (2.0 if rng.random() < 0.15 else 1.0)
@@ -131,10 +138,22 @@ def rough_guidance(
         rough = deformation.as_box(rough)
     if not config.dilation:
         return rough
-    _, size = deformation.centre_and_size(rough)
-    # radii are those of a crop of the network's size; the object is still at the image's resolution
-    unit = max(size) * 1.6 / config.size
-    return deformation.dilate(rough, rng.uniform(-2, 6) * unit)
+    return deformation.dilate(rough, rng.uniform(-2, 6) * _crop_pixel(rough, config))
+
+
+def _as_in_the_paper(target: BoolImage, rng: np.random.Generator, config: SampleConfig) -> BoolImage:
+    ranges = DeformationConfig()
+    bend = ranges.bend if config.bend else 0.0
+    moved = deformation.imitate_previous(target, rng, replace(ranges, bend=bend, dilation=0.0))
+    if not config.dilation:
+        return moved
+    return deformation.dilate(moved, ranges.dilation * _crop_pixel(target, config))
+
+
+def _crop_pixel(mask: BoolImage, config: SampleConfig) -> float:
+    """Return about how many pixels of the image a pixel of the network's crop will be."""
+    _, size = deformation.centre_and_size(mask)
+    return max(size) * 1.6 / config.size
 
 
 def view_matrix(
@@ -172,7 +191,8 @@ def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> C
     flip = bool(rng.random() < 0.5)
     past = scene.target if config.exact else scene.past
     guidance = rough_guidance(past, rng, config, jump=scene.jump)
-    if config.stray and scene.other is not None and rng.random() < config.stray:
+    drawn = not config.exact and not config.paper
+    if drawn and config.stray and scene.other is not None and rng.random() < config.stray:
         strayed = rough_guidance(scene.other, rng, config, jump=scene.jump)
         guidance = strayed if rng.random() < WHOLLY else guidance | strayed
     if scene.lost and not config.exact:
@@ -196,7 +216,8 @@ def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> C
         views = [replace(view, image=image) for view, image in zip(views, images, strict=True)]
     link = first @ np.linalg.inv(before) @ np.linalg.inv(second)
     reference = views[2] if len(views) > 2 else None
-    return Clip((views[0], views[1]), _normalised(link, config.size), config.rollout, reference)
+    rollout = config.rollout and not config.paper
+    return Clip((views[0], views[1]), _normalised(link, config.size), rollout, reference)
 
 
 def _reference(origin: Scene, rng: np.random.Generator, config: SampleConfig, *, flip: bool) -> View:
