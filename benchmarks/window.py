@@ -31,6 +31,7 @@ PATIENCE = 60
 LIMIT = 100
 """Milliseconds that are to be kept."""
 PHASES = {
+    "layer": "the layer to paint on is made",
     "drawing": "painting; torch is loaded meanwhile",
     "idle": "before the button is pressed",
     "Loading the network": "the button is pressed: result layer, network",
@@ -105,6 +106,9 @@ def _work(chosen: argparse.Namespace) -> dict[str, tuple[float, float]]:
     _live(1.0)
     with tempfile.TemporaryDirectory() as folder:
         dock.sessions.create(Path(folder) / "cells.masktrack")
+        beats.begin("layer")
+        dock.workspace.drawings.ensure("masks")
+        _live(1.0)
         beats.begin("drawing")
         dock.workspace.drawings.paint(0, truth.frame(0).labels)
         _live(1.5)
