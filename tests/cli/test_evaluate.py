@@ -133,6 +133,22 @@ def test_attributes_have_a_table(run, data):
         ("ctc --data data --results out --method box-oracle", "--method box-oracle needs true outlines"),
         ("davis --data data --results out --analysis density --every 2", "--every is about results"),
         ("davis --data data --results out --method box-oracle --every 2", "makes no use of annotations"),
+        ("davis --data data --results out --exclude cat", "no sequence cat in data"),
+        ("davis --data data --results out --exclude bear,bus", "No sequence of data is left"),
+        (
+            "davis --data data --results out --method copy --model x",
+            "--model belongs to --method masktrack or",
+        ),
+        ("davis --data data --results out --method warp --flow", "or box, not to warp; leave it out"),
+        ("davis --data data --results out --method box-oracle --finetune off", "--finetune belongs to"),
+        ("davis --data data --results out --method copy --steps 3", "--steps belongs to --method masktrack"),
+        ("davis --data data --results out --analysis ablation --train-steps 9", "--train-steps belongs to"),
+        ("davis --data data --results out --analysis ablation --video-data x", "--video-data belongs to"),
+        (
+            "davis --data data --results out --analysis ablation --recipe x",
+            "--recipe belongs to --train-data",
+        ),
+        ("davis --data data --results out --analysis density --method box", "belongs to --annotate boxes"),
         ("kitti --data data --results out", "choose from"),
     ],
 )
@@ -142,6 +158,24 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(run, data, snap
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert said in done.err
     assert snapshot() == before
+
+
+def test_a_sequence_can_be_left_out(run, data):
+    shutil.rmtree(data / "data" / "Annotations" / "480p" / "bus")
+    refused = run("evaluate davis --data data --results out --method copy")
+    assert (refused.code, "leave it out: --exclude bus." in refused.err) == (2, True)
+    assert run("evaluate davis --data data --results out --method copy --exclude bus").code == 0
+    assert [path.name for path in (data / "out").iterdir() if path.is_dir()] == ["bear"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_of_others_that_turn_out_to_be_damaged_are_bad_input(run, data, jobs):
+    shutil.copytree(data / "data" / "Annotations" / "480p", data / "theirs")
+    mask = data / "theirs" / "bus" / "00002.png"
+    mask.write_bytes(mask.read_bytes()[:-30])
+    done = run(f"evaluate davis --data data --results theirs --report mine --score-only --jobs {jobs}")
+    assert (done.code, done.out) == (2, "")
+    assert "theirs/bus/00002.png cannot be read" in done.err
 
 
 def test_a_failure_on_the_way_keeps_what_is_finished(run, data, monkeypatch):

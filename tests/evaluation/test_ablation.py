@@ -19,7 +19,7 @@ from napari_masktrack.evaluation import ablation
 from napari_masktrack.evaluation.ablation import Shown
 from napari_masktrack.evaluation.ablation_rows import FULL, ROWS, choose_rows
 from napari_masktrack.evaluation.ablation_training import FEWER, Trainings, fewer
-from napari_masktrack.evaluation.methods import Settings
+from napari_masktrack.evaluation.methods import Answer, Settings, carry
 from napari_masktrack.evaluation.problems import Problem
 from napari_masktrack.evaluation.tasks import AnalysisTask
 from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
@@ -80,7 +80,7 @@ def clips(name, base, count=12, **scene):
     """Clips of an ellipse, made as the row has them made."""
     image = np.where(ELLIPSE[..., None], np.uint8(220), np.uint8(40)).repeat(3, axis=-1)
     config = replace(base, size=96, **ROWS[name].samples)
-    seen = Scene(image, ELLIPSE, np.ones_like(ELLIPSE), **scene)
+    seen = Scene(image, ELLIPSE, np.ones_like(ELLIPSE), other=np.roll(ELLIPSE, 40, axis=0), **scene)
     return [make_clip(seen, np.random.default_rng(seed), config) for seed in range(count)]
 
 
@@ -90,7 +90,11 @@ def roundness(mask):
     return len(y) / (4 * np.pi * np.sqrt(np.linalg.det(np.cov(np.stack([y, x])))))
 
 
-each_kind = pytest.mark.parametrize("base", [SampleConfig(), SAMPLES], ids=["offline", "online"])
+each_kind = pytest.mark.parametrize(
+    "base",
+    [SampleConfig(), SAMPLES, SampleConfig(stray=1.0, reference=1.0)],
+    ids=["offline", "online", "as a recipe may have it"],
+)
 
 
 @each_kind
@@ -132,7 +136,9 @@ def test_boxes_are_boxes_in_the_networks_eyes_too(base):
 
 @each_kind
 def test_without_mask_input_there_is_no_guidance(base):
-    assert not any(view.guidance.any() for clip in clips("no-mask", base) for view in clip.views)
+    made = clips("no-mask", base)
+    assert not any(view.guidance.any() for clip in made for view in clip.views)
+    assert all(clip.reference is None for clip in made)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -155,6 +161,41 @@ def test_while_carrying_the_network_is_shown_what_the_row_says(name):
     Shown(segment, ROWS[name].shown)(np.zeros((*given.shape, 3), np.uint8), given)
     expected = {"boxes": np.stack([as_box(mask) for mask in given]), "no-mask": np.zeros_like(given)}
     assert np.array_equal(seen[0], expected.get(name, given))
+
+
+@pytest.fixture
+def recalling(tmp_path):
+    """Weights of a network whose answer depends on the annotated frame."""
+    torch.manual_seed(0)
+    network = build_network({"network": "masknet", "backbone": "mobilenet", "matching": 4})
+    with torch.no_grad():
+        for parameter in network.matching.parameters():
+            parameter.normal_()
+    save_checkpoint(tmp_path / "recalling.safetensors", network)
+    return str(tmp_path / "recalling.safetensors")
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_the_row_of_the_full_system_gives_the_masks_of_the_tracker(task, recalling, flow):
+    opened = task.problems[0].open()
+
+    def masks(events):
+        return np.stack([event.labels for event in events if isinstance(event, Answer)])
+
+    def settings(**changes):
+        propagation = replace(task.settings.propagation, flow=flow, **changes)
+        return replace(task.settings, model=recalling, finetune=None, propagation=propagation)
+
+    plain = masks(carry(opened, settings()))
+    assert np.array_equal(masks(ablation.ablated(opened, settings(), ROWS[FULL])), plain)
+    assert not np.array_equal(masks(carry(opened, settings(reference=False))), plain)
+
+
+def test_without_mask_input_nothing_is_compared_with_the_annotated_mask_either(task):
+    (cell,) = ablation.cells(task, Trainings.of(AblationConfig(), task.folder, "cpu"), ["no-mask"])
+    assert not cell.settings.propagation.reference
+    assert cell.settings.finetune == replace(task.settings.finetune, recall=0.0)
+    assert ROWS["no-finetuning"].tuning(task.settings.finetune) is None
 
 
 def test_the_papers_share_of_the_images_is_left_always_the_same_ones(tmp_path):

@@ -63,6 +63,10 @@ def perfect(data, cells):
     return folder
 
 
+def table(folder, *lines):
+    (folder / "res_track.txt").write_text("\n".join(lines))
+
+
 def test_the_given_masks_have_the_outlines_of_seg_and_the_ids_of_tra(data, cells):
     opened = problem(data).open()
     assert opened.labels == (4, 7)
@@ -115,6 +119,13 @@ def test_without_outlines_there_is_no_seg(data, perfect):
         (lambda folder: (folder / "res_track.txt").unlink(), r"no .*res_track\.txt"),
         (lambda folder: tifffile.imwrite(folder / "mask003.tif", np.zeros((4, 4), np.uint16)), "has 4 x 4"),
         (lambda folder: (folder / "mask003.tif").write_bytes(b"II*"), r"mask003\.tif cannot be read"),
+        (lambda folder: table(folder, "4 0 x 0"), r"res_track\.txt cannot be read"),
+        (lambda folder: table(folder, ""), r"res_track\.txt is no table of tracks"),
+        (lambda folder: table(folder, "4 0 4", "7 0 4"), r"res_track\.txt is no table of tracks"),
+        (lambda folder: table(folder, "4 0 4 0", "4 0 4 0"), r"res_track\.txt .*not unique"),
+        (lambda folder: table(folder, "4 3 2 0"), r"res_track\.txt is not valid \(Track ends before birth"),
+        (lambda folder: table(folder, "4 0 4 9"), r"res_track\.txt cannot be judged"),
+        (lambda folder: table(folder, "4 0 5 0", "7 0 4 0"), "has track 4 end on frame 5, but the last one"),
     ],
 )
 def test_an_incomplete_result_is_refused_by_the_name_of_the_file(data, perfect, damage, said):
@@ -124,9 +135,9 @@ def test_an_incomplete_result_is_refused_by_the_name_of_the_file(data, perfect, 
 
 
 def test_a_result_against_the_rules_is_refused_with_the_reason(data, perfect):
-    (perfect / "res_track.txt").write_text("4 0 4 0\n")
-    with pytest.raises(InputError, match=r"01_RES is no valid result .*7"):
-        ctc.judge_ctc(problem(data).open(), perfect)
+    table(perfect, "4 0 4 0")
+    with pytest.raises(InputError, match=r"01_RES is not valid \(Label 7 in mask .*mask000\.tif"):
+        judged(evaluation(data))
 
 
 def test_without_the_library_the_error_says_how_to_install_it(data, perfect, monkeypatch):

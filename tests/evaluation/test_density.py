@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_masktrack.config import DensityConfig
 from napari_masktrack.core.annotation import Absent, Box, Mask
@@ -169,6 +170,19 @@ def test_what_was_measured_otherwise_is_not_taken_over(change, task, asked):
         run(replace(task, options=DensityConfig(densest=5, annotate="boxes")))
         assert asked[3:] == asked[:3]
         assert (task.folder / "density-boxes.json").is_file()
+
+
+def test_findings_of_other_data_of_the_same_name_are_not_taken_over(task, asked):
+    task = replace(task, settings=Settings(method="warp"), options=DensityConfig(densest=5))
+    run(task)
+    made = {path: path.read_bytes() for path in (task.folder / "parts").rglob("*.json")}
+    problem = task.problems[0]
+    image = np.asarray(Image.open(problem.truth[3])).copy()
+    image[0, 0] = 1
+    Image.fromarray(image).save(problem.truth[3])
+    run(task)
+    assert asked[3:] == asked[:3]
+    assert {path: path.read_bytes() for path in made} == made
 
 
 def test_several_movies_count_alike_whatever_their_length(task, tmp_path, make):

@@ -8,8 +8,8 @@ from napari_masktrack.errors import InputError
 from napari_masktrack.evaluation.protocols import PROTOCOLS, find_problems
 
 
-def find(protocol, data, *wanted, **settings):
-    return find_problems(protocol, data, EvaluationConfig(**settings), wanted)
+def find(protocol, data, *wanted, excluded=(), **settings):
+    return find_problems(protocol, data, EvaluationConfig(**settings), wanted, excluded=excluded)
 
 
 def two_objects(make):
@@ -63,6 +63,41 @@ def test_a_sequence_of_the_set_without_frames_is_refused(davis):
     (davis / "ImageSets" / "2016" / "val.txt").write_text("bear\nunicorn\n")
     with pytest.raises(InputError, match=r"val\.txt names the sequence unicorn.*no .*480p/unicorn"):
         find("davis", davis)
+
+
+def test_what_is_left_out_needs_no_files(davis):
+    (davis / "ImageSets" / "2016" / "val.txt").write_text("bear\nunicorn\n")
+    assert [each.name for each in find("davis", davis, "bear")] == ["bear"]
+    assert [each.name for each in find("davis", davis, excluded=["unicorn"])] == ["bear"]
+    with pytest.raises(InputError, match=r"no .*480p/unicorn; .*leave it out: --exclude unicorn\."):
+        find("davis", davis, "bear", "unicorn")
+    with pytest.raises(InputError, match="no sequence dragon"):
+        find("davis", davis, excluded=["dragon"])
+    with pytest.raises(InputError, match=r"No sequence of .* is left"):
+        find("davis", davis, "bear", excluded=["bear"])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "images", "truth"),
+    [
+        ("segtrack", "JPEGImages/{}", "GroundTruth/{}"),
+        ("youtube-objects", "JPEGImages/cat/{}", "Annotations/cat/{}"),
+        ("folder", "{}/images", "{}/labels"),
+        ("ctc", "{}", "{}_GT/TRA"),
+    ],
+)
+def test_other_data_sets_may_be_incomplete_as_well_where_that_does_not_count(
+    tmp_path, make, moving, protocol, images, truth
+):
+    for name in ("whole", "broken"):
+        make.frames(tmp_path / images.format(name), moving)
+        make.masks(tmp_path / truth.format(name), moving)
+    for path in (tmp_path / truth.format("broken")).iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="broken"):
+        find(protocol, tmp_path)
+    assert [each.title for each in find(protocol, tmp_path, "whole")] == ["whole"]
+    assert [each.title for each in find(protocol, tmp_path, excluded=["broken"])] == ["whole"]
 
 
 def test_each_object_of_segtrack_is_its_own_problem(tmp_path, make):

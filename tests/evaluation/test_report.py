@@ -111,6 +111,17 @@ def test_all_files_are_written_and_say_the_same(tmp_path, attributes):
     assert all(Image.open(path).width > 300 for path in written[3:])
 
 
+def test_the_tables_say_with_which_weights_masks_were_made(tmp_path):
+    record = {"method": "masktrack", "model": None, "napari_masktrack": "1", "weights_sha256": "12345678" * 8}
+    made = [Judged(each.score, record) for each in BOTH]
+    assert (
+        report_lines(summary(tmp_path, *made))[-1]
+        == "Method masktrack, model default, weights 12345678, napari-masktrack 1."
+    )
+    other = Judged(BOTH[1].score, {**record, "weights_sha256": "abcdef01" * 8})
+    assert "weights 12345678, abcdef01," in report_lines(summary(tmp_path, made[0], other))[-1]
+
+
 def test_scores_of_an_earlier_run_are_replaced_but_files_of_others_are_not(tmp_path):
     found = summary(tmp_path, *BOTH)
     write_report(found, tmp_path)

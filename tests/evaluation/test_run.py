@@ -15,7 +15,7 @@ from napari_masktrack.evaluation.jobs import Finished
 from napari_masktrack.evaluation.methods import Settings, as_boxes
 from napari_masktrack.evaluation.protocols import find_problems
 from napari_masktrack.evaluation.results import filling
-from napari_masktrack.evaluation.run import Evaluation, evaluate, prepare
+from napari_masktrack.evaluation.run import Evaluation, evaluate, made_otherwise, prepare
 from napari_masktrack.io.session_files import read_json, read_labels, write_json
 from napari_masktrack.model.checkpoint import load_checkpoint, save_checkpoint
 
@@ -237,6 +237,64 @@ def test_a_run_is_not_continued_with_other_weights_of_the_same_name(evaluation, 
     network = load_checkpoint(model).network
     save_checkpoint(model, network, {"steps": "1"})
     assert "bear was made with other weights" in refusal(evaluation, settings)
+
+
+def test_complete_results_made_with_other_weights_are_said_to_be_that(evaluation, weights, tmp_path):
+    model = tmp_path / "net.safetensors"
+    shutil.copy(weights, model)
+    settings = Settings(
+        model=str(model), device="cpu", finetune=None, propagation=PropagationConfig(crop_size=64)
+    )
+    evaluation = replace(evaluation, problems=evaluation.problems[:1], settings=settings)
+    run(evaluation)
+    assert made_otherwise(evaluation) == ""
+    before = load_checkpoint(model)
+    save_checkpoint(model, before.network, {"steps": "1"})
+    now = load_checkpoint(model).sha256[:8]
+    expected = f"bear was made with other weights of that name ({before.sha256[:8]}, now {now})"
+    assert made_otherwise(evaluation).endswith(expected)
+    assert made_otherwise(replace(evaluation, settings=None)) == ""
+
+
+@pytest.fixture
+def by_both(tmp_path, make, moving):
+    """The same two sequences by the rules of 2016, computed, and by those of 2017."""
+    data = make.davis(tmp_path / "both", {"bear": moving, "bus": moving[::-1].copy()})
+    shutil.copytree(data / "ImageSets" / "2016", data / "ImageSets" / "2017")
+    former, later = (
+        Evaluation(
+            protocol="davis", results=tmp_path / "results", settings=COPY,
+            problems=tuple(find_problems("davis", data, EvaluationConfig(year=year))),
+        )
+        for year in ("2016", "2017")
+    )  # fmt: skip
+    run(former)
+    return former, later
+
+
+def test_a_run_is_not_continued_by_other_rules_or_from_other_data(by_both, make, moving):
+    former, later = by_both
+    assert made_otherwise(former) == ""
+    assert "bear was made by other rules or from other data (single: True, now" in made_otherwise(later)
+    shutil.rmtree(former.results / "bus")
+    assert "(single: True, now False)" in refusal(later, COPY)
+    shorter = tuple(replace(each, limit=4) for each in former.problems)
+    assert "(limit: 0, now 4)" in refusal(replace(former, problems=shorter), COPY)
+    make.masks(former.problems[0].truth[0].parent, moving[1:2], kind="palette")
+    assert "from other data (given: " in refusal(former, COPY)
+
+
+def test_of_an_older_record_only_what_it_says_of_the_data_is_compared(by_both):
+    _, later = by_both
+    shutil.rmtree(later.results / "bus")
+    path = later.results / "bear" / "run.json"
+    record = read_json(path)
+    del record["data"]["single"]
+    write_json(path, record)
+    assert "(void: None, now 255)" in refusal(later, COPY)
+    del record["data"]
+    write_json(path, record)
+    assert [each.name for each in prepare(later)] == ["bus"]
 
 
 def refusal(evaluation, settings):

@@ -15,6 +15,7 @@ from napari_masktrack.cli.parser import (
     add_tracking,
     finetune_settings,
     given_settings,
+    given_tracking,
     option_name,
     propagation_settings,
 )
@@ -80,9 +81,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--report", metavar="DIR", type=Path, help="where scores are written (default: --results)"
     )
-    parser.add_argument(
-        "--sequences", metavar="NAME[,NAME]", type=_names, default=(), help="only these (default: all)"
-    )
+    _add_selection(parser)
     parser.add_argument(
         "--attributes", metavar="FILE.yml", type=Path, help="also means by attribute, as DAVIS lists them"
     )
@@ -108,13 +107,23 @@ def add_arguments(parser: Parser) -> None:
     add_tracking(parser)
 
 
+def _add_selection(parser: Parser) -> None:
+    parser.add_argument(
+        "--sequences", metavar="NAME[,NAME]", type=_names, default=(), help="only these (default: all)"
+    )
+    parser.add_argument(
+        "--exclude", metavar="NAME[,NAME]", type=_names, default=(), help="not these; they need no files"
+    )
+
+
 def run(options: Namespace, terminal: Terminal) -> None:
     """Do it.
 
     Raises
     ------
     InputError
-        Something handed over cannot be used; nothing was computed or written.
+        Something handed over cannot be used; nothing was computed or written, except where it shows only
+        when a result that was there before is judged.
     WorkError
         The work failed on its way; sequences that are finished are kept.
     """
@@ -123,7 +132,9 @@ def run(options: Namespace, terminal: Terminal) -> None:
     _refuse_markers(options)
     from napari_masktrack.evaluation.protocols import find_problems
 
-    problems = tuple(find_problems(options.protocol, options.data, config, options.sequences))
+    problems = tuple(
+        find_problems(options.protocol, options.data, config, options.sequences, excluded=options.exclude)
+    )
     if options.results.exists() and not options.results.is_dir():
         raise OutputError(f"{options.results} is a file, but a folder is needed; choose another name.")
     if analysis is not None:
@@ -293,8 +304,14 @@ def _refuse_markers(options: Namespace) -> None:
 def _settings(options: Namespace) -> "Settings":
     finetune = finetune_settings(options)
     propagation = propagation_settings(options)
-    from napari_masktrack.evaluation.methods import Settings
+    from napari_masktrack.evaluation.methods import NETWORKS, Settings
 
+    given = given_tracking(options)
+    if given and options.method not in NETWORKS:
+        raise ConfigError(
+            f"{option_name(given[0])} belongs to --method {' or '.join(NETWORKS)}, not to {options.method}; "
+            "leave it out."
+        )
     return Settings(
         method=options.method, model=options.model, device=options.device, finetune=finetune,
         propagation=propagation, crf_search=options.crf_search, finetune_flow=options.finetune_flow,

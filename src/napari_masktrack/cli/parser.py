@@ -22,6 +22,14 @@ from napari_masktrack.config import DEVICES, FINETUNE, Checked, FinetuneConfig, 
 from napari_masktrack.errors import ConfigError, InputError
 
 NONE = "none"
+_TRACKING = {
+    "finetune": "quick",
+    "model": None,
+    "device": "auto",
+    "crf_search": False,
+    "finetune_flow": False,
+}
+"""What the tracker is told where nothing is said."""
 
 
 class Parser(ArgumentParser):
@@ -70,12 +78,12 @@ def given_settings(options: Namespace, config: type[Checked]) -> dict[str, Any]:
 def add_tracking(parser: Parser) -> None:
     """Add what the tracker is told: --finetune, --model, --device, and the fields of its settings."""
     parser.add_argument(
-        "--finetune", choices=tuple(FINETUNE), default="quick",
+        "--finetune", choices=tuple(FINETUNE),
         help="adapt the network to the painted frames first (default: quick, about 20 s on two cores)",
     )  # fmt: skip
     parser.add_argument("--model", metavar="NAME|FILE", help="embedded model or .safetensors file")
     parser.add_argument(
-        "--device", type=device_name, default="auto", metavar="{auto,cpu,cuda,mps}",
+        "--device", type=device_name, metavar="{auto,cpu,cuda,mps}",
         help="where to compute (default: auto, a GPU if there is one)",
     )  # fmt: skip
     add_settings(parser.add_argument_group("propagation"), PropagationConfig)
@@ -89,6 +97,13 @@ def add_tracking(parser: Parser) -> None:
     )  # fmt: skip
     modes = {mode: settings for mode, settings in FINETUNE.items() if settings is not None}
     add_settings(parser.add_argument_group("fine-tuning"), FinetuneConfig, modes)
+    parser.set_defaults(**_TRACKING)
+
+
+def given_tracking(options: Namespace) -> list[str]:
+    """Return which options of `add_tracking` were given and say something else than without them."""
+    changed = [name for name, default in _TRACKING.items() if getattr(options, name) != default]
+    return [*changed, *given_settings(options, PropagationConfig), *given_settings(options, FinetuneConfig)]
 
 
 def propagation_settings(options: Namespace) -> PropagationConfig:

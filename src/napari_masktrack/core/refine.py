@@ -107,7 +107,7 @@ def refine(
         sizes = [round(zoom * config.crop_size / 32) * 32 for zoom in ZOOMS]
     for _ in range(ROUNDS):
         window = window_around(within or region.box, margin=config.margin)
-        values, bounds = _seen(region, image, segment, window, sizes)
+        values, bounds = _seen(region, image, segment, window=window, sizes=sizes)
         if allowed is not None:
             values = values * allowed.part(bounds)
         found = Region.of(values > config.threshold, corner=bounds[:2])
@@ -118,7 +118,7 @@ def refine(
 
 
 def _seen(
-    region: Region, image: Image, segment: Segment, window: Window, sizes: Sequence[int]
+    region: Region, image: Image, segment: Segment, *, window: Window, sizes: Sequence[int]
 ) -> tuple[Probability, BoundingBox]:
     """Return the mean of what the network sees in a window shown in several sizes, and its bounds."""
     bounds = window.bounds((image.shape[0], image.shape[1]))

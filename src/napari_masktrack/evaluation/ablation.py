@@ -8,27 +8,26 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_masktrack.config import AblationConfig
+from napari_masktrack.core.recall import Recalling
+from napari_masktrack.core.refine import Segment
 from napari_masktrack.errors import ConfigError
 from napari_masktrack.evaluation.ablation_rows import FULL, ROWS, SHOWN, Row, choose_rows
 from napari_masktrack.evaluation.ablation_training import Trainings
 from napari_masktrack.evaluation.exhibits import Exhibit, tuning_in_words
-from napari_masktrack.evaluation.findings import Finding, Findings, Item, made_with, work_off
+from napari_masktrack.evaluation.findings import Finding, Findings, Item, work_off
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import NOTHING, decimals, table
 from napari_masktrack.evaluation.methods import Events, Settings, tracked
-from napari_masktrack.evaluation.problems import OpenProblem, Problem
+from napari_masktrack.evaluation.problems import OpenProblem
 from napari_masktrack.evaluation.recorded import record
 from napari_masktrack.evaluation.scores import judge
 from napari_masktrack.evaluation.tasks import AnalysisTask
-
-if TYPE_CHECKING:
-    from napari_masktrack.propagation import Segmenter
 
 _DIGITS = 5
 _TRAINING = 0.5
@@ -70,7 +69,7 @@ class Shown:
         A key of `SHOWN`.
     """
 
-    segment: "Segmenter"
+    segment: Segment
     shown: str
 
     def __call__(
@@ -78,6 +77,15 @@ class Shown:
     ) -> npt.NDArray[np.float32]:
         """Segment crops, uint8 (B, S, S, 3) with guidance (B, S, S); return probabilities (B, S, S)."""
         return self.segment(images, np.stack([SHOWN[self.shown](mask) for mask in guidance]))
+
+    def remember(self, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Any:
+        """Return what the segmenter remembers of an annotated object; None if it cannot."""
+        return self.segment.remember(image, mask) if isinstance(self.segment, Recalling) else None
+
+    def recalling(self, memories: Sequence[Sequence[Any]]) -> "Shown":
+        """Return the same around the segmenter of crops whose objects are remembered."""
+        assert isinstance(self.segment, Recalling), "something was remembered"
+        return replace(self, segment=self.segment.recalling(memories))
 
 
 def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
@@ -112,7 +120,7 @@ def _analysed(
     for share, text in trainings.make(missing):
         yield Progress(_TRAINING * share, text)
     possible = [name for name, row in rows.items() if not trainings.lacks(row)]
-    items = [_cell(task, trainings, name, problem) for name in possible for problem in task.problems]
+    items = cells(task, trainings, possible)
     waiting = [item for item in items if item.found() is None]
     done = _TRAINING if missing else 0.0
     for progress in work_off(measure, waiting, jobs=task.jobs):
@@ -121,18 +129,28 @@ def _analysed(
     return exhibit(task, rows, found, trainings).write(task.folder, "ablation")
 
 
-def _cell(task: AnalysisTask, trainings: Trainings, name: str, problem: Problem) -> Cell:
-    row, settings = ROWS[name], task.settings
+def cells(task: AnalysisTask, trainings: Trainings, names: Sequence[str]) -> list[Cell]:
+    """List what is to be measured: each row on each problem, row by row."""
+    opened = [problem.open() for problem in task.problems]
+    items = []
+    for name in names:
+        row, settings = ROWS[name], _settings(ROWS[name], task.settings, trainings)
+        for each in opened:
+            findings = Findings.of(task.folder, settings, each, samples={**row.samples}, shown=row.shown)
+            items.append(Cell(name=name, problem=each.problem, settings=settings, findings=findings))
+    return items
+
+
+def _settings(row: Row, settings: Settings, trainings: Trainings) -> Settings:
+    """Return the settings of a row: those of the full system, with what it leaves out or adds."""
     weights = trainings.path(row)
-    settings = replace(
+    return replace(
         settings,
         model=settings.model if weights is None else str(weights),
-        finetune=settings.finetune if row.finetune else None,
+        finetune=row.tuning(settings.finetune),
         crf_search=settings.crf_search or row.search,
         propagation=replace(settings.propagation, **row.propagation),
     )
-    known = {**made_with(settings, problem), "samples": {**row.samples}, "shown": row.shown}
-    return Cell(name=name, problem=problem, settings=settings, findings=Findings(task.folder, known))
 
 
 def measure(item: Cell) -> Generator[float, None, None]:

@@ -1,11 +1,12 @@
 """The rows of the paper's table 1: what each leaves out or adds, and the paper's number on DAVIS."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from napari_masktrack.config import FinetuneConfig
 from napari_masktrack.core.deformation import as_box
 from napari_masktrack.core.instances import BoolImage
 from napari_masktrack.errors import ConfigError
@@ -30,8 +31,8 @@ class Row:
         Fields of `SampleConfig` that differ, in offline training and in fine-tuning.
     propagation : mapping
         Fields of `PropagationConfig` that differ.
-    finetune : bool
-        Whether the network is fine-tuned.
+    finetune : mapping or None
+        Fields of `FinetuneConfig` that differ; None for no fine-tuning.
     search : bool
         Whether the CRF's settings are searched on the annotated frame.
     training : {"full", "none", "fewer", "video"}
@@ -47,7 +48,7 @@ class Row:
     base: str = FULL
     samples: Mapping[str, Any] = field(default_factory=dict)
     propagation: Mapping[str, Any] = field(default_factory=dict)
-    finetune: bool = True
+    finetune: Mapping[str, Any] | None = field(default_factory=dict)
     search: bool = False
     training: str = "full"
     shown: str = "mask"
@@ -56,6 +57,10 @@ class Row:
     def retrains(self) -> bool:
         """Whether the network is another than that of the full system."""
         return self.training != "full" or bool(self.samples)
+
+    def tuning(self, config: FinetuneConfig | None) -> FinetuneConfig | None:
+        """Return how the row fine-tunes where the full system does it so; None for not at all."""
+        return None if config is None or self.finetune is None else replace(config, **self.finetune)
 
 
 def choose_rows(names: str) -> dict[str, Row]:
@@ -87,9 +92,11 @@ def _mask(mask: BoolImage) -> BoolImage:
 
 
 SHOWN: dict[str, Callable[[BoolImage], BoolImage]] = {"mask": _mask, "box": as_box, "nothing": _nothing}
-_EXACT = {"exact": True, "empty": 0.0, "rollout": False}
-_BOXES = {"box": 1.0, "dilation": False, "turn": 0.0, "empty": 0.0, "rollout": False}
-_NO_MASK = {"empty": 1.0, "rollout": False}
+_PURE = {"stray": 0.0, "rollout": False}
+"""Neither another object nor the network's own answers get into the guidance."""
+_EXACT = {**_PURE, "exact": True, "empty": 0.0}
+_BOXES = {**_PURE, "box": 1.0, "dilation": False, "turn": 0.0, "empty": 0.0}
+_NO_MASK = {**_PURE, "empty": 1.0, "reference": 0.0}
 ROWS: dict[str, Row] = {
     "flow-crf": Row(
         aspect="Add-ons", title="MaskTrack+Flow+CRF", paper=80.3, base="flow",
@@ -97,7 +104,7 @@ ROWS: dict[str, Row] = {
     ),
     "flow": Row(aspect="Add-ons", title="MaskTrack+Flow", paper=78.4, propagation={"flow": True}),
     FULL: Row(aspect="", title="MaskTrack", paper=74.8),
-    "no-finetuning": Row(aspect="Training", title="No online fine-tuning", paper=69.9, finetune=False),
+    "no-finetuning": Row(aspect="Training", title="No online fine-tuning", paper=69.9, finetune=None),
     "no-offline": Row(aspect="Training", title="No offline training", paper=57.6, training="none"),
     "fewer-images": Row(aspect="Training", title="Reduced offline training", paper=73.2, training="fewer"),
     "video": Row(aspect="Training", title="Training on video", paper=72.0, training="video"),
@@ -114,5 +121,8 @@ ROWS: dict[str, Row] = {
         samples={"bend": False, "lobe": 0.0},
     ),
     "boxes": Row(aspect="Input channel", title="Boxes", paper=69.6, samples=_BOXES, shown="box"),
-    "no-mask": Row(aspect="Input channel", title="No input", paper=72.5, samples=_NO_MASK, shown="nothing"),
+    "no-mask": Row(
+        aspect="Input channel", title="No input", paper=72.5,
+        samples=_NO_MASK, propagation={"reference": False}, finetune={"recall": 0.0}, shown="nothing",
+    ),
 }  # fmt: skip

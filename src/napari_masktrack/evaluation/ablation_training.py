@@ -12,7 +12,7 @@ from napari_masktrack.config import AblationConfig
 from napari_masktrack.errors import ConfigError
 from napari_masktrack.evaluation.ablation_rows import Row
 from napari_masktrack.evaluation.files import list_folders
-from napari_masktrack.evaluation.findings import weights_hash
+from napari_masktrack.evaluation.origins import files_identity, weights_hash
 
 if TYPE_CHECKING:
     from napari_masktrack.training.datasets import Dataset
@@ -49,13 +49,15 @@ class Trainings:
         Raises
         ------
         InputError
-            A folder is missing, or the recipe makes no sense.
+            A folder is missing, the recipe makes no sense, or something of a training is given without
+            anything to train on.
         """
         from napari_masktrack.training.datasets import Dataset, find_pairs
 
+        recipe = _recipe(options)
         videos = list_folders(Path(options.video_data)) if options.video_data else []
         return cls(
-            _recipe(options),
+            recipe,
             tuple(Dataset(find_pairs(each / "images", each / "labels"), instances=True) for each in videos),
             folder,
             device,
@@ -165,9 +167,7 @@ class Trainings:
 
 def _identity(dataset: "Dataset") -> str:
     """Tell a data set from others, and from itself before its files were changed."""
-    files = [(path.name, path.stat()) for pair in dataset.pairs for path in pair]
-    known = [(name, found.st_size, found.st_mtime_ns) for name, found in files]
-    return f"{replace(dataset, pairs=())} {hashlib.sha256(str(known).encode()).hexdigest()}"
+    return f"{replace(dataset, pairs=())} {files_identity(path for pair in dataset.pairs for path in pair)}"
 
 
 def fewer(dataset: "Dataset", share: float) -> "Dataset":
@@ -183,8 +183,11 @@ def _recipe(options: AblationConfig) -> "Recipe | None":
     from napari_masktrack.training.offline import Recipe, read_recipe
 
     if not options.train_data:
-        if options.recipe:
-            raise ConfigError("--recipe needs --train-data, the folder to which its paths are relative.")
+        for name in ("recipe", "video_data", "train_steps"):
+            if getattr(options, name) != getattr(AblationConfig(), name):
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} belongs to --train-data; give both, or leave it out."
+                )
         return None
     data = Path(options.train_data)
     if options.recipe:

@@ -2,39 +2,42 @@
 
 import io
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from napari_masktrack.config import EvaluationConfig
 from napari_masktrack.errors import AnnotationError, ConfigError
 from napari_masktrack.evaluation.files import list_folders, list_masks
-from napari_masktrack.evaluation.problems import OpenProblem, Problem, check_mask
+from napari_masktrack.evaluation.problems import Makers, OpenProblem, Problem, check_mask
 from napari_masktrack.evaluation.scores import ProblemScore
-from napari_masktrack.io.refusal import reason, shown
+from napari_masktrack.io.refusal import reason, refusing, shown
 
 METRICS = ("SEG", "DET", "TRA")
 _GOLD, _SILVER = "_GT", "_ST"
+_COLUMNS = 4
+"""Of the table of the tracks: label, first and last frame, label of the parent or 0."""
+_ADVICE = "correct masks or res_track.txt"
 
 
-def find_ctc(data: Path, _: EvaluationConfig) -> list[Problem]:
+def find_ctc(data: Path, _: EvaluationConfig) -> Makers:
     """Read ``01`` with its gold truth ``01_GT/SEG`` and ``01_GT/TRA``, directly or in folders per data set.
 
     The masks that are given are those of the first frame in ``SEG``, else in the silver truth
     ``01_ST/SEG``, with the ids of ``TRA``; markers of ``TRA`` where an object has no outline.
     """
     places = [data, *list_folders(data)]
-    found = []
-    for gold in (path for place in places for path in list_folders(place) if path.name.endswith(_GOLD)):
-        name = gold.name.removesuffix(_GOLD)
-        truth = list_masks(gold / "TRA")
-        found.append(
-            Problem(
-                name=(gold.parent / name).relative_to(data).as_posix(),
-                images=gold.parent / name, truth=truth, outlines=_outlines(gold, truth[0]),
-            )
-        )  # fmt: skip
-    return found
+    found = (path for place in places for path in list_folders(place) if path.name.endswith(_GOLD))
+    images = {gold.with_name(gold.name.removesuffix(_GOLD)): gold for gold in found}
+    names = {folder.relative_to(data).as_posix(): folder for folder in images}
+    return {name: partial(_problem, name, folder, images[folder]) for name, folder in names.items()}
+
+
+def _problem(name: str, images: Path, gold: Path) -> Problem:
+    truth = list_masks(gold / "TRA")
+    return Problem(name=name, images=images, truth=truth, outlines=_outlines(gold, truth[0]))
 
 
 def _outlines(gold: Path, first: Path) -> Path | None:
@@ -69,11 +72,11 @@ def check_result(opened: OpenProblem, folder: Path) -> None:
     Raises
     ------
     AnnotationError
-        A file is missing, or a mask has another size.
+        A file is missing, a mask has another size, or the table of the tracks breaks a rule.
     """
-    masks = list_masks(folder)
-    if not (folder / "res_track.txt").is_file():
-        raise AnnotationError(f"There is no {shown(folder / 'res_track.txt')}; add the table of the tracks.")
+    masks, table = list_masks(folder), folder / "res_track.txt"
+    if not table.is_file():
+        raise AnnotationError(f"There is no {shown(table)}; add the table of the tracks.")
     if len(masks) != len(opened.movie):
         raise AnnotationError(
             f"{shown(folder)} has {len(masks)} mask(s), but {shown(opened.problem.images)} has "
@@ -81,6 +84,28 @@ def check_result(opened: OpenProblem, folder: Path) -> None:
         )
     for path in masks:
         check_mask(path, opened.movie)
+    _check_table(table, len(opened.movie))
+
+
+def _check_table(path: Path, frames: int) -> None:
+    """Refuse a table of tracks that breaks a rule of the challenge, whatever the masks are."""
+    from ctc_metrics.metrics.validation import valid
+    from ctc_metrics.utils.filesystem import read_tracking_file
+
+    with refusing(path, AnnotationError):
+        tracks = read_tracking_file(str(path))
+    if tracks.ndim != 2 or tracks.shape[1] != _COLUMNS or not len(tracks):
+        raise AnnotationError(f"{shown(path)} is no table of tracks; give a line '1 0 9 0' for each.")
+    rules = (valid.valid_parents, valid.unique_labels, valid.valid_parent_links, valid.valid_ends)
+    with _judging(path) as said:
+        obeyed = all(rule(tracks) for rule in rules)
+    _refuse_unless(obeyed, path, said)
+    late = tracks[tracks[:, 2] >= frames]
+    if len(late):
+        raise AnnotationError(
+            f"{shown(path)} has track {late[0, 0]} end on frame {late[0, 2]}, but the last one is "
+            f"{frames - 1}; correct it."
+        )
 
 
 def judge_ctc(opened: OpenProblem, folder: Path) -> ProblemScore:
@@ -96,13 +121,24 @@ def judge_ctc(opened: OpenProblem, folder: Path) -> ProblemScore:
     problem = opened.problem
     gold = problem.images.with_name(problem.images.name + _GOLD)
     wanted = [name for name in METRICS if name != "SEG" or (gold / "SEG").is_dir()]
+    with _judging(folder) as said:
+        found = evaluate_sequence(str(folder), str(gold), ["Valid", *wanted], threads=1)
+    _refuse_unless(found["Valid"], folder, said)
+    return ProblemScore(problem.name, whole={name: float(found[name]) for name in wanted})
+
+
+@contextmanager
+def _judging(path: Path) -> Iterator[list[warnings.WarningMessage]]:
+    """Keep what the library says while it judges a result, and refuse the result if it gives up."""
     with redirect_stdout(io.StringIO()), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            found = evaluate_sequence(str(folder), str(gold), ["Valid", *wanted], threads=1)
+            yield said
         except (AssertionError, IndexError, KeyError, ValueError) as error:
-            raise AnnotationError(f"{shown(folder)} cannot be judged ({reason(error)}).") from error
-    if not found["Valid"]:
+            raise AnnotationError(f"{shown(path)} cannot be judged ({reason(error)}); {_ADVICE}.") from error
+
+
+def _refuse_unless(valid: bool, path: Path, said: list[warnings.WarningMessage]) -> None:
+    if not valid:
         what = shown(" ".join(str(said[0].message).split())) if said else "see the rules of the challenge"
-        raise AnnotationError(f"{shown(folder)} is no valid result ({what}); correct masks or res_track.txt.")
-    return ProblemScore(problem.name, whole={name: float(found[name]) for name in wanted})
+        raise AnnotationError(f"{shown(path)} is not valid ({what}); {_ADVICE}.")

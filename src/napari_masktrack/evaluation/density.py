@@ -15,12 +15,14 @@ import numpy as np
 
 from napari_masktrack.config import DensityConfig, Drawing
 from napari_masktrack.core.metrics import PERCENTS, quantiles
+from napari_masktrack.errors import ConfigError
 from napari_masktrack.evaluation.exhibits import Band, Curve, Exhibit, in_words
-from napari_masktrack.evaluation.findings import Finding, Findings, Item, made_with, work_off
+from napari_masktrack.evaluation.findings import Finding, Findings, Item, work_off
 from napari_masktrack.evaluation.given import annotate, frames_apart, refuse_oracles
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import decimals, table
 from napari_masktrack.evaluation.methods import Settings, carry
+from napari_masktrack.evaluation.origins import made_with
 from napari_masktrack.evaluation.recorded import record
 from napari_masktrack.evaluation.scores import judge
 from napari_masktrack.evaluation.tasks import AnalysisTask
@@ -65,10 +67,13 @@ def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
     Raises
     ------
     ConfigError
-        The method makes no use of annotations; before any work.
+        The method makes no use of annotations, or only of other ones than are drawn; before any work.
     """
     refuse_oracles(task.settings)
-    return _analysed(task, task.chosen(DensityConfig))
+    options = task.chosen(DensityConfig)
+    if task.settings.method == "box" and options.annotate != "boxes":
+        raise ConfigError("--method box belongs to --annotate boxes; give both, or leave it out.")
+    return _analysed(task, options)
 
 
 def _analysed(task: AnalysisTask, options: DensityConfig) -> Generator[Progress, None, list[str]]:
@@ -100,7 +105,7 @@ def plan(
     for problem in task.problems:
         problem = replace(problem, without_last=True)
         opened, names = problem.open(), dict[tuple[int, ...], str]()
-        findings = Findings(task.folder, made_with(settings, problem))
+        findings = Findings.of(task.folder, settings, opened)
         item = partial(Dose, problem=problem, drawing=drawing, settings=settings, findings=findings)
         for row, every in zip(rows, densities, strict=True):
             frames = frames_apart(opened, every)
@@ -167,7 +172,9 @@ def exhibit(
         rows=rows,
         lines=[*table(header, cells), "", note],
         content={
-            "made_with": {"protocol": task.protocol, "annotate": drawing, **first.findings.made_with},
+            "made_with": {
+                "protocol": task.protocol, "annotate": drawing, **made_with(first.settings, first.problem)
+            },
             "sequences": {f"{each.problem.name} {each.name}": each.found() for each in known},
         },
         curves=curves if first.settings.method != "copy" else curves[1:],

@@ -11,14 +11,12 @@ from typing import Any, TypeVar
 from napari_masktrack.errors import InputError, WorkError
 from napari_masktrack.evaluation.jobs import Finished, Progress, Work, spread
 from napari_masktrack.evaluation.methods import Settings
-from napari_masktrack.evaluation.problems import Problem
-from napari_masktrack.evaluation.run import describe
+from napari_masktrack.evaluation.origins import made_with, truth_of
+from napari_masktrack.evaluation.problems import OpenProblem, Problem
 from napari_masktrack.io.session_files import read_json, write_json
 
 AnyItem = TypeVar("AnyItem", bound="Item")
 Finding = dict[str, Any]
-RULES = ("sparse", "single", "void", "without_last", "only_present", "limit")
-"""Fields of `Problem` that change what is judged."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,22 @@ class Findings:
     ----------
     folder : Path
     made_with : mapping
-        All that a finding depends on, except the movie and what its key says; see `made_with`.
+        All that a finding depends on, except what its key says.
     """
 
     folder: Path
     made_with: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path, settings: Settings, opened: OpenProblem, **more: Any) -> "Findings":
+        """Return those about a movie and its truth, as they are now, with some settings, and with more.
+
+        Raises
+        ------
+        CheckpointError
+            There is no such model.
+        """
+        return cls(folder, {**made_with(settings, opened.problem), "data": truth_of(opened), **more})
 
     @property
     def place(self) -> Path:
@@ -121,25 +130,3 @@ def work_off(
                 yield Progress(event.share, f"run {min(done + 1, len(items))} of {len(items)}")
     except InputError as error:  # it could be used when the work began
         raise WorkError(str(error)) from error
-
-
-def made_with(settings: Settings, problem: Problem) -> dict[str, Any]:
-    """Say what a finding depends on: the method, the network and its settings, the rules of judging.
-
-    Raises
-    ------
-    CheckpointError
-        There is no such model.
-    """
-    known = {name: value for name, value in describe(settings).items() if name not in ("device", "model")}
-    if "finetune" in known:
-        known["weights_sha256"] = weights_hash(settings.model)
-    return {**known, "rules": {name: getattr(problem, name) for name in RULES}}
-
-
-def weights_hash(model: str | None) -> str:
-    """Return the SHA-256 of an embedded model, of a file of weights, or of the default model."""
-    from napari_masktrack.model.checkpoint import DEFAULT_MODEL, find_weights
-
-    with find_weights(model or DEFAULT_MODEL).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

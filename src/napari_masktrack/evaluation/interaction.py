@@ -16,11 +16,12 @@ from napari_masktrack.config import InteractionConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.evaluation.exhibits import Curve, Exhibit, in_words
-from napari_masktrack.evaluation.findings import Finding, Findings, Item, made_with, work_off
+from napari_masktrack.evaluation.findings import Finding, Findings, Item, work_off
 from napari_masktrack.evaluation.given import annotate, refuse_oracles
 from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import decimals, table
 from napari_masktrack.evaluation.methods import Events, Settings, as_boxes, carry, tracked
+from napari_masktrack.evaluation.origins import made_with
 from napari_masktrack.evaluation.problems import OpenProblem
 from napari_masktrack.evaluation.recorded import Recorded, record
 from napari_masktrack.evaluation.scores import judge
@@ -191,16 +192,11 @@ def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
 
 def _analysed(task: AnalysisTask, options: InteractionConfig) -> Generator[Progress, None, list[str]]:
     strategies = tuple(STRATEGIES) if options.strategy == "all" else (options.strategy,)
+    places = [Findings.of(task.folder, task.settings, problem.open()) for problem in task.problems]
     items = [
-        User(
-            problem=problem,
-            settings=task.settings,
-            findings=Findings(task.folder, made_with(task.settings, problem)),
-            strategy=name,
-            options=options,
-        )
+        User(problem=problem, settings=task.settings, findings=place, strategy=name, options=options)
         for name in strategies
-        for problem in task.problems
+        for problem, place in zip(task.problems, places, strict=True)
     ]
     missing = [item for item in items if not item.complete(item.rounds())]
     yield from work_off(correct, missing, jobs=task.jobs)

@@ -1,9 +1,10 @@
 """What is judged: a movie on disk, the masks that are given, and the true masks of the other frames."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Problem:
     @property
     def title(self) -> str:
         """Last part of the name."""
-        return self.name.rpartition("/")[2]
+        return title_of(self.name)
 
     def open(self) -> "OpenProblem":
         """Open the movie, find the truth of its frames and read the masks that are given.
@@ -86,6 +87,15 @@ class Problem:
             or the first shows no object.
         """
         return OpenProblem(self)
+
+
+Makers: TypeAlias = Mapping[str, Callable[[], Problem]]
+"""What makes the problems of a data folder, by name; only then their files have to be there."""
+
+
+def title_of(name: str) -> str:
+    """Return the last part of a problem's name."""
+    return name.rpartition("/")[2]
 
 
 class OpenProblem:
@@ -119,7 +129,7 @@ class OpenProblem:
         if not self.labels:
             raise AnnotationError(
                 f"{shown(self._files[given])} shows no object, but it is the mask that is given; "
-                f"leave {problem.name!r} out."
+                f"leave it out: --exclude {shown(problem.name)}."
             )
 
     @property
@@ -267,4 +277,5 @@ def _last_number(name: str) -> int:
     return int(found[-1]) if found else -1
 
 
-MATCHERS: dict[str, Matcher] = {"name": _by_name, "order": _by_order, "number": _by_number}
+BY_NUMBER = "number"
+MATCHERS: dict[str, Matcher] = {"name": _by_name, "order": _by_order, BY_NUMBER: _by_number}

@@ -1,18 +1,18 @@
 """The protocols by name: how a data set lies on disk, how a result is judged, and what the mean is over."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_masktrack.config import EvaluationConfig
 from napari_masktrack.errors import InputError
 from napari_masktrack.evaluation import ctc, layouts
-from napari_masktrack.evaluation.problems import OpenProblem, Problem
+from napari_masktrack.evaluation.problems import Makers, OpenProblem, Problem, title_of
 from napari_masktrack.evaluation.results import find_result, read_result
 from napari_masktrack.evaluation.scores import ProblemScore, judge
 from napari_masktrack.io.refusal import shown
 
-Finder = Callable[[Path, EvaluationConfig], list[Problem]]
+Finder = Callable[[Path, EvaluationConfig], Makers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Protocol:
     ----------
     title : str
     find : callable
-        Lists the problems of a data folder.
+        Lists the problems of a data folder by name, without making them.
     check : callable
         Refuses a result folder that cannot be judged.
     judge : callable
@@ -50,7 +50,12 @@ class Protocol:
 
 
 def find_problems(
-    name: str, data: Path, config: EvaluationConfig, wanted: Sequence[str] = ()
+    name: str,
+    data: Path,
+    config: EvaluationConfig,
+    wanted: Collection[str] = (),
+    *,
+    excluded: Collection[str] = (),
 ) -> list[Problem]:
     """List the problems of a data folder.
 
@@ -60,26 +65,32 @@ def find_problems(
         A key of `PROTOCOLS`.
     data : Path
     config : EvaluationConfig
-    wanted : sequence of str
-        Names, whole or their last part; all by default.
+    wanted, excluded : collection of str
+        Names, whole or their last part; by default all are wanted, and none is excluded. What is left
+        out needs no files.
 
     Raises
     ------
     InputError
-        The folder does not hold such a data set, or not a sequence that is wanted.
+        The folder does not hold such a data set, or not a sequence that is named, or none is left.
     """
     if not data.is_dir():
         raise InputError(f"There is no folder {shown(data)}; check the path.")
     protocol = PROTOCOLS[name]
-    problems = protocol.find(data, config)
-    if not problems:
+    makers = protocol.find(data, config)
+    if not makers:
         raise InputError(f"{shown(data)} holds no sequences of {protocol.title}; check the data folder.")
-    unknown = sorted(set(wanted) - {known for each in problems for known in (each.name, each.title)})
+    names = {each: {each, title_of(each)} for each in makers}
+    unknown = sorted({*wanted, *excluded}.difference(*names.values()))
     if unknown:
         raise InputError(
             f"There is no sequence {shown(', '.join(unknown))} in {shown(data)}; check the name."
         )
-    return [each for each in problems if not wanted or {each.name, each.title} & set(wanted)]
+    chosen = [each for each, known in names.items() if not wanted or not known.isdisjoint(wanted)]
+    left = [each for each in chosen if names[each].isdisjoint(excluded)]
+    if not left:
+        raise InputError(f"No sequence of {shown(data)} is left; exclude fewer.")
+    return [makers[each]() for each in left]
 
 
 def pooled(protocol: str, config: EvaluationConfig) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation.markdown import decimals, percent, table
+from napari_masktrack.evaluation.origins import short
 from napari_masktrack.evaluation.plot import can_plot, draw_all
 from napari_masktrack.evaluation.protocols import PROTOCOLS, pooled
 from napari_masktrack.evaluation.scores import object_columns
@@ -149,7 +150,9 @@ def _made_by(summary: Summary) -> list[str]:
         return [f"Results of {shown(summary.evaluation.results.resolve().name)}."]
     first = next(record for record in records if record is not None)
     model = f", model {first['model'] or 'default'}" if "model" in first else ""
-    return [f"Method {first['method']}{model}, napari-masktrack {first['napari_masktrack']}."]
+    hashes = sorted({record["weights_sha256"] for record in records if record and "weights_sha256" in record})
+    weights = f", weights {', '.join(map(short, hashes))}" if hashes else ""
+    return [f"Method {first['method']}{model}{weights}, napari-masktrack {first['napari_masktrack']}."]
 
 
 def _cells(numbers: Mapping[str, float], columns: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from napari_masktrack.core.instances import Labels
 from napari_masktrack.errors import AnnotationError, InputError, OutputError
 from napari_masktrack.evaluation.files import list_masks, read_any_object
-from napari_masktrack.evaluation.problems import OpenProblem, check_mask
+from napari_masktrack.evaluation.problems import BY_NUMBER, MATCHERS, OpenProblem, check_mask
 from napari_masktrack.io.masks import match_frame
 from napari_masktrack.io.refusal import refusing, shown
 from napari_masktrack.io.session_files import read_json, read_labels
@@ -32,7 +32,7 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
     opened : OpenProblem
     folder : Path
         PNG, BMP or TIFF files named like the frames or by index: ``00000.png``; by index alone where
-        this program made them.
+        this program made them. Where the truth finds its frames by number, so may they.
 
     Returns
     -------
@@ -42,17 +42,17 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
     Raises
     ------
     AnnotationError
-        A mask is missing, belongs to no frame or to that of another one, cannot be read, or has
-        another size than the frames.
+        A mask is missing, belongs to no frame or to that of another one, cannot be read, has another
+        size than the frames, or it cannot be told whether names are numbers or indices.
     """
     found: dict[int, Path] = {}
-    named = not (folder / RECORD).is_file()  # our own are by index, whatever the frames are called
-    for path in list_masks(folder):
-        frame = match_frame(path.stem, opened.movie, named=named)
+    files = list_masks(folder)
+    for path, frame in zip(files, _frames(opened, folder, files), strict=True):
         if frame is None:
             raise AnnotationError(
                 f"{shown(path)} belongs to none of the {len(opened.movie)} frame(s) of "
-                f"{shown(opened.problem.images)}; give 00000.png to {len(opened.movie) - 1:05}.png."
+                f"{shown(opened.problem.images)}; name it like its frame's file, or 00000.png to "
+                f"{len(opened.movie) - 1:05}.png."
             )
         if frame in found:
             raise AnnotationError(
@@ -66,6 +66,25 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
             raise AnnotationError(f"There is no {shown(missing)}; give a mask for every frame that counts.")
         check_mask(found[frame], opened.movie)
     return {frame: found[frame] for frame in opened.counted_frames}
+
+
+def _frames(opened: OpenProblem, folder: Path, files: Sequence[Path]) -> list[int | None]:
+    """Find the frames of masks; all names of a folder are read in the same way."""
+    ours = (folder / RECORD).is_file()  # by index, whatever the frames are called
+    indexed = [match_frame(path.stem, opened.movie, named=not ours) for path in files]
+    if ours or opened.problem.match != BY_NUMBER:
+        return indexed
+    numbered = list(MATCHERS[BY_NUMBER](files, opened.movie))
+    fits = [set(opened.counted_frames) <= set(each) and None not in each for each in (numbered, indexed)]
+    if all(fits) and numbered != indexed:
+        both = zip(files, numbered, indexed, strict=True)
+        path, *places = next(each for each in both if each[1] != each[2])
+        one, other = (shown(opened.movie.frame_names[frame]) for frame in places if frame is not None)
+        raise AnnotationError(
+            f"{shown(path)} may belong to {one}, by its number, or to {other}, by its place; name all masks "
+            "there like the frames."
+        )
+    return indexed if fits == [False, True] else numbered
 
 
 def read_result(opened: OpenProblem, files: Mapping[int, Path]) -> Iterator[tuple[int, Labels]]:

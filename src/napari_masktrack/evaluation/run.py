@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from napari_masktrack import __version__
 from napari_masktrack.config import EvaluationConfig
 from napari_masktrack.core.crf_search import SearchStep
 from napari_masktrack.errors import InputError, OutputError, WorkError
@@ -14,6 +13,7 @@ from napari_masktrack.evaluation import ctc
 from napari_masktrack.evaluation.given import annotate, frames_apart, refuse_oracles
 from napari_masktrack.evaluation.jobs import Finished, Progress, spread
 from napari_masktrack.evaluation.methods import NETWORKS, Answer, Loaded, Settings, carry, check_network
+from napari_masktrack.evaluation.origins import data_of, describe, difference, weights_hash
 from napari_masktrack.evaluation.problems import OpenProblem, Problem
 from napari_masktrack.evaluation.protocols import PROTOCOLS, Protocol
 from napari_masktrack.evaluation.results import RECORD, Record, filling, is_there, read_record
@@ -23,7 +23,6 @@ from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_files import write_json
 from napari_masktrack.io.targets import check_folder
 
-_UNKNOWN = "not known"
 _JUDGING = 0.05
 """Share of the time of a sequence that judging it is taken for."""
 
@@ -95,15 +94,15 @@ def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
     if evaluation.protocol == "ctc":
         ctc.check_library()
     missing: list[Problem] = []
-    records: dict[Path, Record | None] = {}
+    foreign = False
     for problem in evaluation.problems:
         opened, folder = problem.open(), evaluation.folder(problem)
         if not is_there(folder):
             missing.append(problem)
             continue
         evaluation.rules.check(opened, folder)
-        records[folder] = read_record(folder)
-    if missing and (None in records.values() or evaluation.settings is None):
+        foreign |= read_record(folder) is None
+    if missing and (foreign or evaluation.settings is None):
         folder = evaluation.folder(missing[0])
         raise InputError(
             f"There is no result {shown(folder)} ({len(missing)} of {len(evaluation.problems)} missing); "
@@ -114,15 +113,9 @@ def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
         if evaluation.settings.every:
             refuse_oracles(evaluation.settings)
         check_folder(evaluation.results)
-        for folder, record in records.items():
-            _refuse_mixture(record or {}, evaluation.settings, folder)
-        weights = check_network(evaluation.settings)
-        for folder, record in records.items():
-            if (record or {}).get("weights_sha256") != weights:
-                raise OutputError(
-                    f"{shown(folder)} was made with other weights of that name; "
-                    "give another --results, or --score-only."
-                )
+        check_network(evaluation.settings)
+        if found := made_otherwise(evaluation):
+            raise OutputError(f"{found}; give the same, or another --results, or --score-only.")
     return tuple(missing)
 
 
@@ -143,6 +136,8 @@ def evaluate(evaluation: Evaluation, missing: tuple[Problem, ...]) -> Iterator[P
 
     Raises
     ------
+    InputError
+        A result that was there before, or the truth, turned out to be damaged; new results are kept.
     WorkError
         Something failed on the way; complete results are kept.
     """
@@ -163,6 +158,8 @@ def _work(
                 yield share * (1 - _JUDGING)
         score = evaluation.rules.judge(opened, folder)
     except InputError as error:
+        if problem.name not in missing:  # what was handed over cannot be judged
+            raise
         raise WorkError(f"{problem.name}: {error}") from error
     yield 1.0
     return Judged(score, read_record(folder))
@@ -185,7 +182,7 @@ def compute(opened: OpenProblem, settings: Settings, folder: Path, *, export: st
     float
         The share of the frames that is done, also after each step of the fine-tuning.
     """
-    count, clock, made = len(opened.frames), _Clock(), describe(settings)
+    count, clock, made = len(opened.frames), _Clock(), {**describe(settings), "data": data_of(opened)}
     given = annotate(opened, frames_apart(opened, settings.every)) if settings.every else None
     with filling(folder) as part:
         frames = range(len(opened.movie)) if export == "ctc" else opened.frames
@@ -238,47 +235,20 @@ class _Clock:
         }
 
 
-def describe(settings: Settings) -> Record:
-    """Return settings as they are kept beside a result; those that a method does not use are left out."""
-    known = asdict(settings) if settings.method in NETWORKS else {"method": settings.method}
-    known.pop("every", None)
-    return {"napari_masktrack": __version__, **known, **({"every": settings.every} if settings.every else {})}
-
-
 def made_otherwise(evaluation: Evaluation) -> str:
-    """Say which result that is there was made with other settings than those that were given, if any was."""
+    """Say which result that is there was made otherwise than it would be made now, if any was.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such model.
+    """
     settings = evaluation.settings
-    for folder in map(evaluation.folder, evaluation.problems):
-        record = None if settings is None else read_record(folder)
-        if settings and record and (found := _mixture(record, settings, folder)):
-            return found
+    there = {each: record for each in evaluation.problems if (record := read_record(evaluation.folder(each)))}
+    if settings is None or not there:
+        return ""
+    weights = weights_hash(settings.model) if settings.method in NETWORKS else None
+    for problem, record in there.items():
+        if found := difference(record, settings, problem.open(), weights):
+            return f"{shown(evaluation.folder(problem))} was made {found}"
     return ""
-
-
-def _refuse_mixture(record: Record, settings: Settings, folder: Path) -> None:
-    """Refuse to continue results that were made with other settings."""
-    if found := _mixture(record, settings, folder):
-        raise OutputError(f"{found}; give the same, or another --results, or --score-only.")
-
-
-def _mixture(record: Record, settings: Settings, folder: Path) -> str:
-    """Say what differs between settings and those of a result; device and version may."""
-    now = {**describe(settings), "every": settings.every}
-    record = {"every": 0, **record}
-    for name in ("method", *sorted(now.keys() - {"method", "device", "napari_masktrack"})):
-        before = record.get(name, _UNKNOWN)
-        if before != now[name]:
-            what = _difference(name, before, now[name])
-            return f"{shown(folder)} was made with other settings ({what})"
-    return ""
-
-
-def _difference(name: str, before: object, now: object) -> str:
-    """Name a setting that differs; versions of this package may know more settings, or fewer."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        changed = [key for key in now if before.get(key, _UNKNOWN) != now[key]]
-        name = next(iter(changed or before.keys() - now.keys()))
-        before, now = before.get(name, _UNKNOWN), now.get(name, _UNKNOWN)
-    elif isinstance(before, dict) or isinstance(now, dict):
-        before, now = ("on" if isinstance(each, dict) else "off" for each in (before, now))
-    return f"{name}: {before}, now {now}"

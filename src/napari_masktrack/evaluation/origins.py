@@ -1,0 +1,116 @@
+"""How results and findings were made, and from which data, so that no table mixes two ways."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_masktrack import __version__
+from napari_masktrack.evaluation.methods import NETWORKS, Settings
+from napari_masktrack.evaluation.problems import OpenProblem, Problem
+from napari_masktrack.evaluation.results import Record
+
+RULES = ("sparse", "single", "void", "without_last", "only_present", "limit")
+"""Fields of `Problem` that change what is judged."""
+GIVING = ("single", "void", "limit")
+"""Those that change what is computed, too."""
+_UNKNOWN = "not known"
+_DIGITS = 12
+
+
+def describe(settings: Settings) -> Record:
+    """Return settings as they are kept beside a result; those that a method does not use are left out."""
+    known = asdict(settings) if settings.method in NETWORKS else {"method": settings.method}
+    known.pop("every", None)
+    return {"napari_masktrack": __version__, **known, **({"every": settings.every} if settings.every else {})}
+
+
+def made_with(settings: Settings, problem: Problem) -> dict[str, Any]:
+    """Say what a finding depends on besides the data: the method, the network, the rules of judging.
+
+    Raises
+    ------
+    CheckpointError
+        There is no such model.
+    """
+    known = {name: value for name, value in describe(settings).items() if name not in ("device", "model")}
+    if "finetune" in known:
+        known["weights_sha256"] = weights_hash(settings.model)
+    return {**known, "rules": {name: getattr(problem, name) for name in RULES}}
+
+
+def truth_of(opened: OpenProblem) -> Record:
+    """Tell the data that a finding is judged by from others, and from themselves before they were changed."""
+    return {**_movie(opened), "truth": files_identity(opened.problem.truth)}
+
+
+def data_of(opened: OpenProblem) -> Record:
+    """Return from what a result is computed, as it is kept beside it: rules, movie, given masks."""
+    given = opened.annotations.label_image(opened.given, opened.movie.shape)
+    shown = hashlib.sha256(np.ascontiguousarray(given, "<u2").tobytes()).hexdigest()[:_DIGITS]
+    return {**{name: getattr(opened.problem, name) for name in GIVING}, **_movie(opened), "given": shown}
+
+
+def difference(record: Record, settings: Settings, opened: OpenProblem, weights: str | None) -> str:
+    """Say what differs between how a result was made and how it would be made now; nothing if nothing does.
+
+    Parameters
+    ----------
+    record : dict
+        Of the result. Device and version may differ. Of the data only what it says is compared:
+        earlier versions said less.
+    settings : Settings
+    opened : OpenProblem
+    weights : str or None
+        SHA-256 of the weights that would be used; None for methods that need none.
+    """
+    now = {**describe(settings), "every": settings.every}
+    known = {"every": 0, "data": {}, "weights_sha256": None, **record}
+    for name in ("method", *sorted(now.keys() - {"method", "device", "napari_masktrack"})):
+        before = known.get(name, _UNKNOWN)
+        if before != now[name]:
+            return f"with other settings ({_in_words(name, before, now[name])})"
+    if known["weights_sha256"] != weights:
+        return f"with other weights of that name ({short(known['weights_sha256'])}, now {short(weights)})"
+    for name, value in data_of(opened).items():
+        if known["data"].get(name, value) != value:
+            return f"by other rules or from other data ({name}: {known['data'][name]}, now {value})"
+    return ""
+
+
+def weights_hash(model: str | None) -> str:
+    """Return the SHA-256 of an embedded model, of a file of weights, or of the default model."""
+    from napari_masktrack.model.checkpoint import DEFAULT_MODEL, find_weights
+
+    with find_weights(model or DEFAULT_MODEL).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_identity(paths: Iterable[Path]) -> str:
+    """Return a hash of files' names, sizes and times: another one where a file was changed or replaced."""
+    files = [(path.name, path.stat()) for path in paths]
+    known = [(name, found.st_size, found.st_mtime_ns) for name, found in files]
+    return hashlib.sha256(str(known).encode()).hexdigest()
+
+
+def short(sha256: str | None) -> str:
+    """Write as much of a hash as tells files apart."""
+    return sha256[:8] if sha256 else _UNKNOWN
+
+
+def _movie(opened: OpenProblem) -> Record:
+    return {"frames": len(opened.movie), "shape": list(opened.movie.shape)}
+
+
+def _in_words(name: str, before: object, now: object) -> str:
+    """Name a setting that differs; versions of this package may know more settings, or fewer."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        changed = [key for key in now if before.get(key, _UNKNOWN) != now[key]]
+        name = next(iter(changed or before.keys() - now.keys()))
+        before, now = before.get(name, _UNKNOWN), now.get(name, _UNKNOWN)
+    elif isinstance(before, dict) or isinstance(now, dict):
+        before, now = ("on" if isinstance(each, dict) else "off" for each in (before, now))
+    return f"{name}: {before}, now {now}"

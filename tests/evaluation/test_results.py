@@ -1,0 +1,67 @@
+"""Masks of any program find the frames that they belong to."""
+
+from dataclasses import replace
+
+import pytest
+
+from napari_masktrack.config import EvaluationConfig
+from napari_masktrack.errors import InputError
+from napari_masktrack.evaluation.jobs import Finished
+from napari_masktrack.evaluation.methods import Settings
+from napari_masktrack.evaluation.protocols import find_problems
+from napari_masktrack.evaluation.run import Evaluation, evaluate, prepare
+
+
+def judged(evaluation):
+    steps = evaluate(evaluation, prepare(evaluation))
+    return next(step.result.score for step in steps if isinstance(step, Finished))
+
+
+@pytest.fixture
+def shot(tmp_path, make):
+    """Eight frames, numbered from 1 on, and the truth of every other one with the same numbers."""
+    labels = make.squares(*((8, 2 + 2 * max(0, number - 1)) for number in range(9)))
+    make.frames(tmp_path / "JPEGImages" / "cat" / "shot", labels, name="frame{:04}")
+    (tmp_path / "JPEGImages" / "cat" / "shot" / "frame0000.jpg").unlink()
+    truth = tmp_path / "Annotations" / "cat" / "shot"
+    make.masks(truth, labels)
+    for number in (0, 2, 4, 6, 8):
+        (truth / f"{number:05}.png").unlink()
+    problems = tuple(find_problems("youtube-objects", tmp_path, EvaluationConfig()))
+    results = tmp_path / "results"
+    return labels[1:], Evaluation(protocol="youtube-objects", problems=problems, results=results)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("{:05}", range(1, 9)),
+        ("{:05}", (1, 3, 5, 7)),
+        ("frame{:04}", range(1, 8)),
+        ("{:05}", range(8)),
+    ],
+    ids=["numbers", "those of the truth", "names", "indices"],
+)
+def test_results_find_their_frames_as_the_truth_does(shot, make, name, numbers):
+    labels, evaluation = shot
+    first = min(numbers)
+    for number in numbers:
+        image = labels[number - first : number - first + 1]
+        make.masks(evaluation.results / "cat" / "shot", image, name=name.format(number))
+    score = judged(evaluation)
+    assert score.objects[0].values["J"] == [1, 1, 1]
+
+
+def test_names_that_may_be_numbers_or_indices_are_refused(shot, make):
+    labels, evaluation = shot
+    for number in range(1, 8):
+        make.masks(evaluation.results / "cat" / "shot", labels[:1], name=f"{number:05}")
+    said = r"00001\.png may belong to frame0001, by its number, or to frame0002, by its place; name all"
+    with pytest.raises(InputError, match=said):
+        prepare(evaluation)
+
+
+def test_own_results_are_by_index_whatever_the_frames_are_called(shot):
+    _, evaluation = shot
+    score = judged(replace(evaluation, settings=Settings(method="box-oracle")))
+    assert score.objects[0].values["J"] == [1, 1, 1]
