@@ -216,11 +216,16 @@ def test_a_box_teaches_the_mask_that_the_network_finds_in_it_and_nothing_outside
     assert dreamt
 
 
-def test_a_box_in_which_nothing_is_found_teaches_the_box(monkeypatch):
+@pytest.mark.parametrize("odds", [-50.0, 0.5])
+def test_a_box_of_which_the_network_is_not_sure_teaches_nothing(odds, monkeypatch):
     network = tiny()
     with torch.no_grad():
-        network.state_dict()["head.fc8.bias"].fill_(-50.0)
-    ((scene,), _) = scenes_of(Annotations([box_of(1)]), monkeypatch, network)
+        network.state_dict()["head.fc8.bias"].fill_(odds)
+    assert list(finetune(network, MOVIE, Annotations([box_of(1)]), QUICK)) == []
+    (scene, *more), _ = scenes_of(
+        Annotations([box_of(1)]) + Annotations.from_labels({2: SYNTHETIC.labels[2]}), monkeypatch, network
+    )
+    assert len(more) == 1, "the two objects that are painted on frame 2"
     assert scene.target.any()
 
 

@@ -150,8 +150,11 @@ def fine_tune(
     last = follow_training(
         steps, terminal, title="Fine-tuning", seconds=settings.seconds, least=settings.least
     )
-    if last is not None:
-        took, name = duration(last.seconds), f" {what}" if what else ""
+    name = f" {what}" if what else ""
+    if last is None:
+        terminal.complain(f"Not fine-tuned{name}: the network is not sure what the boxes hold; paint a mask.")
+    else:
+        took = duration(last.seconds)
         terminal.complain(f"Fine-tuned{name}: {last.step} steps in {took}, loss {last.loss:.3f}.")
 
 

@@ -19,6 +19,8 @@ from napari_masktrack.training.scenes import Scene, surroundings
 
 ROOM = 512 * 2**20
 """Bytes of lessons kept in memory: some hundred objects in frames of usual size."""
+SURE = 0.8
+"""J that the network must expect of the mask that it finds in a box, to learn from it."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,10 @@ class Lessons(Sequence[Lesson]):
         return Lesson(scene, Stage.of(scene) if known.all() and target.any() else None)
 
 
-def settled(item: Annotation, movie: Movie, network: GuidedNetwork) -> Annotation:
+def settled(item: Annotation, movie: Movie, network: GuidedNetwork) -> Annotation | None:
     """Return an item that says which pixels are object: of a box, the mask that the network finds in it.
+
+    None for a box of which the network is not sure enough: from a wrong mask it would learn wrong things.
 
     Raises
     ------
@@ -105,7 +109,8 @@ def settled(item: Annotation, movie: Movie, network: GuidedNetwork) -> Annotatio
     target, known = item.supervision(movie.shape)
     if item.exact or target.any():
         return item
-    found, _ = resolve(item, movie.image(item.frame), NetworkSegmenter(network), PropagationConfig())
-    assert found is not None, "only painted items are lessons"
-    target = found.to_mask(movie.shape) & ~known
-    return Mask(item.frame, item.label, target if target.any() else item.guidance(movie.shape))
+    image = movie.image(item.frame)
+    found, confidence = resolve(item, image, NetworkSegmenter(network), PropagationConfig())
+    if found is None or confidence < SURE:
+        return None
+    return Mask(item.frame, item.label, found.to_mask(movie.shape) & ~known)

@@ -46,7 +46,8 @@ def finetune(
     movie : Movie
     annotations : Annotations
         Masks and polygons teach everywhere, scribbles where they were drawn; a box is first turned
-        into a mask by the network, of which the part within the box counts.
+        into a mask by the network, of which the part within the box counts, if the network is sure of
+        it. Where nothing is left to learn from, no step is made.
     config : FinetuneConfig
     samples : SampleConfig, optional
         What guidance is like; an ablation changes it. The size and the share of samples that are
@@ -78,8 +79,10 @@ def _finetune(
     *,
     samples: SampleConfig,
 ) -> Iterator[TrainStep]:
-    painted = [item for item in annotations.items if item.is_painted(movie.shape)]
-    lessons = Lessons([settled(item, movie, network) for item in painted], movie)
+    painted = (settled(item, movie, network) for item in annotations.items if item.is_painted(movie.shape))
+    lessons = Lessons([item for item in painted if item is not None], movie)
+    if not lessons:
+        return
     lessons.prepare()
     schedule = Schedule(
         steps=config.steps, seconds=config.seconds, least=config.least,
