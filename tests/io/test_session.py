@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_masktrack.core.annotation import Absent, Annotations, Box, Mask, Scribble
 from napari_masktrack.core.movie import Movie
@@ -486,3 +487,30 @@ def test_masks_of_a_session_are_plain_png_files(session):
         image = np.asarray(Image.open(session.folder / "annotations" / "masks" / f"{frame:05d}.png"))
         assert image.dtype == dtype
     assert isinstance(session.annotations().items[0], Mask)
+
+
+@pytest.mark.parametrize("path", ["movie.tif", "movie.zarr"])
+def test_a_session_of_one_plane_opens_the_file_at_that_plane(tmp_path, pixels, folder, path):
+    volume = np.stack([pixels, pixels // 2, pixels // 3], axis=1)
+    if path.endswith("tif"):
+        tifffile.imwrite(tmp_path / path, volume, photometric="minisblack", metadata={"axes": "TZYX"})
+    else:
+        zarr.save_array(tmp_path / path, volume)
+    movie = Movie(volume[:, 1], name="cells (axis 1 at 1)")
+    reference = MovieReference.of(movie, path=tmp_path / path, planes=((1, 1),))
+    with Session.create(folder, reference) as session:
+        opened = session.open_movie()
+    np.testing.assert_array_equal(opened.raw(4), volume[4, 1])
+    assert opened.data.source.shape == volume.shape
+
+
+def test_other_channels_are_noted_for_good_and_others_are_named(tmp_path, pixels, folder):
+    colours = np.stack([pixels, pixels, pixels], axis=1)
+    first, other = (Movie(colours, axes="tcyx", channels=each) for each in (None, 1))
+    with Session.create(folder, MovieReference.of(first)) as session:
+        with pytest.raises(MovieError, match="channels 0, 1, 2 there, 1 here"):
+            session.check_movie(other)
+        session.save_movie(MovieReference.of(other))
+        session.check_movie(other)
+    with Session.open(folder, read_only=True) as session:
+        session.check_movie(other)

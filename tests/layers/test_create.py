@@ -21,6 +21,7 @@ from napari_masktrack.layers import (
     role_of,
     share_colours,
 )
+from napari_masktrack.layers.create import check_paintable
 
 
 @pytest.fixture
@@ -95,6 +96,35 @@ def test_a_frame_is_painted_in_one_step_that_can_be_undone(viewer, view, sparse_
 def test_images_that_do_not_fit_are_refused(view, frame, image, said):
     with pytest.raises(AnnotationError, match=said):
         paint_frame(new_labels(view), view, frame, image)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        (np.zeros((6, 20, 30), np.uint16), {}, r"'mine' has shape \(6, 20, 30\)"),
+        (np.zeros((7, 20, 30), np.uint16), {"translate": (0, 0, 4)}, "shifted or scaled against 'cells'"),
+        (np.zeros((7, 20, 30), np.uint16), {"translate": (3, 0, 0)}, "shifted or scaled against 'cells'"),
+        (np.zeros((7, 20, 30), np.uint8), {}, "'mine' holds ids up to 255, not 300"),
+    ],
+    ids=["other length", "other place", "other time", "other type"],
+)
+def test_a_layer_of_the_user_is_painted_only_where_pixels_and_ids_stay_what_they_are(
+    viewer, pixels, data, options, said
+):
+    view = LayerMovie(viewer.add_image(pixels, name="cells"))
+    layer = Labels(data, name="mine", **options)
+    for act in (
+        lambda: check_paintable(layer, view, [1, 300]),
+        lambda: paint_frame(layer, view, 2, np.full((20, 30), 300)),
+    ):
+        with pytest.raises(AnnotationError, match=said):
+            act()
+    assert not layer.data.any()
+
+
+@pytest.mark.parametrize("role", ["masks", "scribbles", "beside"])
+def test_layers_made_here_can_be_painted_wherever_the_movie_lies(view, role):
+    check_paintable(new_labels(view, role), view, [65535])
 
 
 def test_shapes_are_drawn_and_read_back(view):

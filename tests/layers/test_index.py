@@ -120,6 +120,35 @@ def test_only_touched_frames_are_read(viewer, view, pixels):
     assert set(data.reads) == {3}
 
 
+def test_touched_frames_can_be_looked_at_one_by_one_and_settle_still_names_them(viewer, view, pixels):
+    data = Counted(np.zeros(pixels.shape, np.uint16))
+    layer = viewer.add_layer(Labels(data))
+    layer.visible = False
+    index = AnnotationIndex(layer, view, known=())
+    for frame in (2, 4, 5):
+        data[frame, 3:6, 3:6] = 7
+    index.touch([2, 4, 5])
+    assert list(index.scan()) == [2, 1, 0]
+    data.reads.clear()
+    assert index.settle() == (2, 4, 5)
+    assert data.reads == []
+
+
+def test_masks_are_read_ahead_one_frame_at_a_time(viewer, view, pixels):
+    data = Counted(np.zeros(pixels.shape, np.uint16))
+    for frame in (2, 4, 5):
+        data[frame, 3:6, 3:6] = 7
+    layer = viewer.add_layer(Labels(data))
+    layer.visible = False
+    index = AnnotationIndex(layer, view, known=(2, 4, 5))
+    for _ in index.scan():
+        pass
+    assert list(index.remember()) == [2, 1, 0]
+    data.reads.clear()
+    assert [mask.frame for mask in index.masks()] == [2, 4, 5]
+    assert data.reads == []
+
+
 def test_masks_are_in_the_form_of_the_engine_and_remembered(layer, index):
     layer.paint((2, 5, 5), 1)
     layer.paint((2, 15, 25), 65535)

@@ -176,7 +176,7 @@ def test_the_result_is_seen_where_the_movie_shows_the_object(viewer, shape, plac
     show(viewer, view, frame)
     assert store.layer.get_value(world(view, frame, 8, 27), world=True) == 65535
     assert store.layer.get_value(world(view, frame, 9, 27), world=True) == 0
-    assert store.layer.name == "cells result"
+    assert store.layer.name == f"{view.name} result"
     if view.axes.channel in (None, view.layer.ndim) and not view.axes.planes:
         np.testing.assert_allclose(store.layer.extent.world, view.layer.extent.world)
 
@@ -250,6 +250,37 @@ def test_layers_in_other_units_share_the_slider(viewer):
     view.go_to(viewer.dims, 5)
     assert viewer.dims.current_step[0] == 5
     assert view.frame_at(viewer.dims) == 5
+
+
+def test_another_plane_shows_no_frame_and_going_to_one_shows_the_held_plane(viewer):
+    view, _ = make(viewer, "tzyx", "turned")
+    assert view.axes.planes == {1: 3}
+    show(viewer, view, 2)
+    assert view.frame_at(viewer.dims) == 2
+    point = list(world(view, 2, 0, 0))
+    viewer.dims.set_point(1, world(LayerMovie(view.layer, LayerAxes(frame=0, planes={1: 1})), 2, 0, 0)[1])
+    assert view.frame_at(viewer.dims) is None
+    view.go_to(viewer.dims)
+    assert view.frame_at(viewer.dims) == 2
+    np.testing.assert_allclose(viewer.dims.point[:2], point[:2])
+
+
+def test_each_plane_is_a_movie_of_its_own_name_and_channels_are_not(viewer):
+    layer = viewer.add_image(np.zeros((7, 5, 2, 20, 30), np.uint8), name="cells")
+    views = [LayerMovie(layer, LayerAxes(frame=0, channel=2, planes={1: plane})) for plane in (3, 4)]
+    assert [view.movie.name for view in views] == ["cells (axis 1 at 3)", "cells (axis 1 at 4)"]
+    assert not views[0].lies_like(views[1])
+    other = LayerMovie(layer, views[0].axes, channels=1)
+    assert views[0].lies_like(other)
+    assert (views[0].channel, other.channel) == (None, 1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_session_says_how_a_layer_was_seen(viewer, shape):
+    view, _ = make(viewer, shape)
+    again = LayerMovie.of(view.layer, view.reference())
+    assert again.lies_like(view)
+    view.reference().check(again.movie)
 
 
 def test_in_three_dimensions_every_frame_is_shown(viewer):

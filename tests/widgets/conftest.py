@@ -94,6 +94,13 @@ def plain_preferences(monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def saving(monkeypatch, tmp_path):
+    """Work is saved as one works, and sessions begin by themselves."""
+    mine = Preferences(autosave=True, session_folder=tmp_path / "sessions")
+    monkeypatch.setattr(Preferences, "read", classmethod(lambda cls: mine))
+
+
+@pytest.fixture
 def viewer(make_napari_viewer):
     return make_napari_viewer()
 

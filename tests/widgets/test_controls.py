@@ -61,8 +61,8 @@ def test_a_frame_with_strokes_beside_only_does_not_end_the_range_of_a_correction
     drawings = dock.workspace.drawings
     drawings.ensure("beside").data_setitem((np.full(2, 4), np.arange(2), np.arange(2)), 1)
     drawings.settle()
-    assert drawings.anchors == (0, 6)
-    drawings.corrected = {2}
+    assert drawings.anchors == {1: (0, 6)}
+    drawings.corrected = {(2, 1)}
     assert dock.commands.touched() == range(7)
 
 

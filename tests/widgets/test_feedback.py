@@ -51,13 +51,14 @@ def test_the_button_to_start_stays_where_it_is(dock, paint, finish, qtbot):
     finish(dock)
 
 
-def test_an_import_says_how_much_came(dock, truth, tmp_path):
+def test_an_import_says_how_much_came(dock, truth, qtbot, tmp_path):
     folder = tmp_path / "drawn"
     folder.mkdir()
     for frame in (0, 5):
         Image.fromarray(truth.frame(frame).labels.astype(np.uint8)).save(folder / f"{frame:04d}.png")
-    dock.commands.import_from(folder)
-    assert "Imported drawn: 2 object(s) on 2 frame(s)" in dock.bar.message.text()
+    dock.commands.imports.start(folder)
+    qtbot.waitUntil(lambda: "Imported drawn: 2 object(s) on 2 frame(s)." in dock.bar.message.text())
+    assert "already" not in dock.bar.message.text()
     assert dock.workspace.drawings.frames == (0, 5)
 
 
@@ -79,13 +80,14 @@ def opened_folder(make_napari_viewer, npe2pm, truth, tmp_path):
 
 
 def test_only_the_chosen_masks_come_and_find_their_frames_by_the_files_names(
-    opened_folder, tmp_path, monkeypatch
+    opened_folder, tmp_path, qtbot, monkeypatch
 ):
     chosen = [str(tmp_path / "drawn" / f"000{number}.png") for number in (62, 65)]
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_, **__: (chosen, ""))
     for expected in ((2, 5), (2, 4, 5)):
         opened_folder.annotate.import_masks.click()
-        assert opened_folder.workspace.drawings.frames == expected
+        qtbot.waitUntil(lambda expected=expected: opened_folder.workspace.drawings.frames == expected)
+        qtbot.waitUntil(lambda: not opened_folder.runner.is_running)
         chosen[:] = [str(tmp_path / "drawn" / "00064.png")]
 
 

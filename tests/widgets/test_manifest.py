@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from napari.layers import Labels
 from napari.settings import NapariSettings
 from npe2 import PluginManifest
+from PIL import Image
 
 import napari_masktrack
 from napari_masktrack.io.readers import open_movie
@@ -70,6 +72,38 @@ def test_a_folder_of_masks_is_written_and_read_back(truth, tmp_path):
     ((labels, about, kind),) = reader(str(tmp_path / "masks"))
     assert (about["name"], kind) == ("masks", "labels")
     assert np.array_equal(labels, truth.labels)
+
+
+@pytest.mark.parametrize(
+    ("names", "frames"),
+    [
+        (("00002", "00010"), (2, 10)),
+        (("mask007", "mask012"), (7, 12)),
+        (("exp2_frame_9", "exp2_frame_10"), (0, 1)),
+        (("20240131", "20240201"), (0, 1)),
+        (("cell", "nucleus"), (0, 1)),
+        (("a3", "b3"), (0, 1)),
+    ],
+)
+def test_only_a_name_that_is_one_index_says_the_frame_of_a_mask(tmp_path, names, frames):
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for label, name in enumerate(names, start=1):
+        Image.fromarray(np.full((4, 5), label, np.uint8)).save(folder / f"{name}.png")
+    ((labels, _, _),) = files.read_masks(folder)
+    assert labels.shape == (frames[-1] + 1, 4, 5)
+    assert [int(labels[frame].max()) for frame in frames] == [1, 2]
+
+
+def test_a_few_masks_of_a_long_movie_take_little_memory(tmp_path):
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for label, frame in enumerate((0, 99_999), start=1):
+        Image.fromarray(np.full((400, 500), label, np.uint8)).save(folder / f"{frame:05d}.png")
+    ((labels, about, _),) = files.read_masks(folder)
+    layer = Labels(labels, **about)
+    assert (layer.data.shape, layer.data.source.written) == ((100_000, 400, 500), (0, 99_999))
+    assert np.all(layer.data[99_999] == 2)
 
 
 @pytest.fixture

@@ -11,13 +11,6 @@ from napari_masktrack.errors import AnnotationError
 from napari_masktrack.io.session import MovieReference, Session
 from napari_masktrack.layers import LayerMovie
 from napari_masktrack.widgets.drawings import Drawings
-from napari_masktrack.widgets.preferences import Preferences
-
-
-@pytest.fixture
-def saving(monkeypatch, tmp_path):
-    mine = Preferences(autosave=True, session_folder=tmp_path / "sessions")
-    monkeypatch.setattr(Preferences, "read", classmethod(lambda cls: mine))
 
 
 def held(folder):

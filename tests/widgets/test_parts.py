@@ -8,7 +8,7 @@ from napari_masktrack.widgets.engine import Score
 from napari_masktrack.widgets.frame_strip import FrameStrip
 from napari_masktrack.widgets.object_table import Entry, ObjectTable
 from napari_masktrack.widgets.plot import LossPlot
-from napari_masktrack.widgets.propagate_section import PropagateSection, range_around
+from napari_masktrack.widgets.propagate_section import PropagateSection
 from napari_masktrack.widgets.run_bar import RunBar
 from napari_masktrack.widgets.score_table import ScoreTable, summarise
 from napari_masktrack.widgets.timeline import Curve, Marks, Timeline
@@ -49,21 +49,6 @@ def test_the_timeline_draws_gaps_marks_and_ten_thousand_frames(timeline):
     assert not timeline.grab().isNull()
     assert "object 1" in timeline.describe(200)
     assert "annotated by you" in timeline.describe(5000)
-
-
-@pytest.mark.parametrize(
-    ("annotated", "corrected", "expected"),
-    [
-        ((0, 5, 9), {5}, range(10)),
-        ((0, 5, 9), {9}, range(5, 20)),
-        ((3,), {3}, range(20)),
-        ((0, 5, 9, 15), {5, 9}, range(16)),
-        ((0, 9), {5}, range(10)),
-        ((0, 5), set(), None),
-    ],
-)
-def test_a_correction_touches_what_lies_between_its_neighbours(annotated, corrected, expected):
-    assert range_around(annotated, corrected, 20) == expected
 
 
 def test_the_range_of_frames_comes_out_as_it_went_in(qtbot):

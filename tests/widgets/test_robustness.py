@@ -47,7 +47,7 @@ def test_an_error_is_said_in_the_dock_and_the_button_comes_back(dock, tracker, q
     assert dock.bar.run.isEnabled()
 
 
-@pytest.mark.parametrize("what", ["export", "open", "score", "leave one out", "box to mask"])
+@pytest.mark.parametrize("what", ["export", "open", "score", "leave one out", "box to mask", "import"])
 def test_other_work_is_refused_in_words_while_it_works(dock, tracker, qtbot, paint, finish, what):
     tracker.frame_seconds = 0.1
     begin(dock, paint, qtbot)

@@ -1,20 +1,18 @@
 """Work is kept in a folder and comes back, by hand or by itself."""
 
+import json
+import os
+import socket
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
 
 from napari_masktrack.io.readers import open_movie
 from napari_masktrack.io.session import MovieReference, Session
-from napari_masktrack.widgets import MaskTrackDock
+from napari_masktrack.widgets import MaskTrackDock, sessions
 from napari_masktrack.widgets.engine import Engine
-from napari_masktrack.widgets.preferences import Preferences
-
-
-@pytest.fixture
-def saving(monkeypatch, tmp_path):
-    mine = Preferences(autosave=True, session_folder=tmp_path / "sessions")
-    monkeypatch.setattr(Preferences, "read", classmethod(lambda cls: mine))
 
 
 def wait_saved(qtbot, dock):
@@ -70,8 +68,20 @@ def test_another_movie_is_refused_in_words(dock, qtbot, tmp_path, truth):
     dock.sessions.close()
     dock.viewer.add_image(255 - truth.images, name="other")
     dock.movie.layer.set_value(dock.viewer.layers["other"])
+    dock.viewer.layers.remove("cells")
     dock.attempt(lambda: dock.sessions.open(tmp_path / "mine.masktrack"))
     assert "in memory only" in dock.bar.message.text()
+    assert dock.sessions.session is None
+
+
+def test_a_session_of_a_movie_that_is_shown_but_not_chosen_chooses_it(dock, tmp_path, truth):
+    dock.sessions.create(tmp_path / "mine.masktrack")
+    dock.sessions.close()
+    dock.viewer.add_image(255 - truth.images, name="other")
+    dock.movie.layer.set_value(dock.viewer.layers["other"])
+    dock.sessions.open(tmp_path / "mine.masktrack")
+    assert dock.workspace.view.layer is dock.viewer.layers["cells"]
+    assert dock.sessions.session.folder == tmp_path / "mine.masktrack"
 
 
 def in_session(folder):
@@ -95,7 +105,8 @@ def test_a_deleted_layer_leaves_the_session_and_its_drawings_can_be_imported_aga
     dock.sessions.flush()
     assert in_session(folder) == (4,)
     assert dock.sessions.session.absent == ()
-    dock.commands.import_from(kept)
+    dock.commands.imports.start(kept)
+    qtbot.waitUntil(lambda: dock.workspace.drawings.frames == (2, 4))
     dock.sessions.flush()
     assert in_session(folder) == (2, 4)
     assert np.array_equal(dock.workspace.drawings.indices["masks"].image(2), truth.frame(2).labels)
@@ -199,3 +210,95 @@ def test_what_was_drawn_before_stays_out_of_a_session_that_is_opened(saving, doc
     assert strokes in dock.viewer.layers
     with Session.open(folder, read_only=True) as session:
         assert session.annotated_frames("scribbles") == ()
+
+
+def test_earlier_work_on_the_movie_is_offered_and_opened_only_when_asked(
+    make_napari_viewer, truth, tracker, saving, paint, qtbot, tmp_path, monkeypatch
+):
+    tifffile.imwrite(tmp_path / "movie.tif", truth.images, photometric="minisblack", metadata={"axes": "TYX"})
+    for number, folder in enumerate(("other", "older", "newer")):
+        movie = open_movie(tmp_path / "movie.tif")
+        place, path = tmp_path / "sessions" / f"{folder}.masktrack", tmp_path / "movie.tif"
+        reference = MovieReference.of(movie, path=path)
+        if folder == "other":
+            reference = replace(reference, path=str(tmp_path / "other.tif"), name="other")
+        with Session.create(place, reference) as session:
+            session.save_annotation(number, truth.frame(number).labels)
+        for part in (*place.glob("**/*"), place):
+            os.utime(part, (1e9 + number, 1e9 + number))
+    lock = tmp_path / "sessions" / "newer.masktrack" / "session.lock"
+    lock.write_text(json.dumps({"pid": 2**22 + 1, "host": socket.gethostname(), "since": 1e9}))
+    os.utime(lock, (1e9, 1e9))
+    viewer = make_napari_viewer()
+    viewer.open(tmp_path / "movie.tif", plugin="napari")
+    dock = MaskTrackDock(viewer, Engine(lambda model, device: tracker))
+    qtbot.waitUntil(lambda: "There is work on this movie" in dock.save.earlier.text())
+    assert dock.save.earlier.text().endswith("(interrupted).")
+    assert "Open it" in dock.bar.message.text()
+    assert dock.sessions.session is None
+    assert dock.workspace.drawings.layers == {}
+    shown = []
+    monkeypatch.setattr(
+        sessions.QFileDialog, "getExistingDirectory", lambda *given: shown.append(given) or ""
+    )
+    dock.commands.do("open")
+    assert shown[0][2] == str(tmp_path / "sessions")
+    dock.save.open_earlier.click()
+    qtbot.waitUntil(lambda: dock.sessions.session is not None)
+    assert dock.sessions.session.folder == tmp_path / "sessions" / "newer.masktrack"
+    assert dock.save.open_earlier.isHidden()
+    qtbot.waitUntil(lambda: dock.workspace.drawings.frames == (2,))
+    dock.release()
+
+
+def test_weights_of_one_movie_do_not_start_another(dock, truth, paint, finish):
+    start = dock.finetune.model
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    assert dock.finetune.model is None
+    assert dock.runner.engine.tuned
+    dock.viewer.add_image(np.array(truth.images), name="other")
+    dock.movie.layer.set_value(dock.viewer.layers["other"])
+    assert dock.finetune.model == start
+    assert not dock.runner.engine.tuned
+    dock.commands.finish("done")  # of an export, for example
+    assert dock.finetune.model == start
+    chosen = dock.finetune.start.findText("Fine-tuned so far")
+    assert chosen == -1
+
+
+@pytest.mark.parametrize("when", ["after the run", "while it runs"])
+def test_weights_that_were_tuned_before_the_session_began_are_saved_into_it(
+    dock, tracker, paint, finish, qtbot, tmp_path, when
+):
+    tracker.step_seconds = 0.1
+    paint(dock, 0)
+    dock.bar.run.click()
+    if when == "after the run":
+        finish(dock)
+    dock.sessions.create(tmp_path / "mine.masktrack")
+    finish(dock)
+    weights = dock.sessions.session.weights
+    qtbot.waitUntil(weights.is_file)
+    assert weights.read_bytes() == b"weights"
+
+
+def test_everything_that_cannot_be_read_is_said_once_at_the_end(dock, truth, qtbot, tmp_path):
+    folder = tmp_path / "mine.masktrack"
+    with Session.create(folder, MovieReference.of(dock.workspace.view.movie)) as session:
+        for frame in (1, 2):
+            session.save_annotation(frame, truth.frame(frame).labels)
+            session.results.write(frame, truth.frame(frame).labels)
+    masks = folder / "annotations" / "masks" / "00001.png"
+    masks.write_bytes(b"damaged")
+    (chunk,) = (path for path in (folder / "results.zarr").rglob("2*") if path.is_file())
+    chunk.write_bytes(b"damaged")
+    (folder / "session.json").write_text("damaged")
+    dock.sessions.open(folder)
+    qtbot.waitUntil(lambda: dock.workspace.result is not None and dock.workspace.result.done == (1,))
+    said = dock.bar.message.text
+    qtbot.waitUntil(lambda: "00001.png" in said())
+    assert "session.json" in said()
+    assert "results.zarr" in said()
+    assert dock.workspace.drawings.frames == (2,)

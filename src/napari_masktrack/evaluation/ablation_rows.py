@@ -93,7 +93,7 @@ def _mask(mask: BoolImage) -> BoolImage:
 
 SHOWN: dict[str, Callable[[BoolImage], BoolImage]] = {"mask": _mask, "box": as_box, "nothing": _nothing}
 _PURE = {"paper": False, "stray": 0.0, "rollout": False}
-"""Neither another object nor the network's own answers get into the guidance, nor what else a recipe asks for."""
+"""Guidance is what the row says: no other object, no own answers, nothing that a recipe asks for."""
 _EXACT = {**_PURE, "exact": True, "empty": 0.0}
 _BOXES = {**_PURE, "box": 1.0, "dilation": False, "turn": 0.0, "empty": 0.0}
 _NO_MASK = {**_PURE, "empty": 1.0, "reference": 0.0}

@@ -52,6 +52,12 @@ def open_movie(
     return Movie(array, axes=settled, channels=channels, name=movie_name(place))
 
 
+def open_array(path: Path) -> LazyArray:
+    """Open a movie's file as the array that it holds, whatever its axes mean; raises as `open_movie`."""
+    _check_there(path, MovieError)
+    return _open(path, None)[0]
+
+
 def read_annotations(path: str | PathLike[str], movie: Movie) -> Annotations:
     """Read label masks of some of a movie's frames: 0 is background, every other value an object's id.
 

@@ -64,7 +64,6 @@ class Session:
     Attributes
     ----------
     folder : Path
-    movie : MovieReference
     read_only : bool
     interrupted : bool
         Whether the process that wrote it last ended without closing it.
@@ -81,7 +80,6 @@ class Session:
 
     def __init__(self, folder: Path, head: Head, lock: FolderLock | None) -> None:
         self.folder, self._head, self._lock = folder, head, lock
-        self.movie = head.movie
         self.problems: list[str] = list(head.problems)
         self.read_only = lock is None
         self.interrupted = lock is not None and lock.interrupted
@@ -172,7 +170,6 @@ class Session:
             self._release()
             self.folder, self._lock = copy.folder, copy.lock
             self._head.move(copy.folder)
-            self.movie = self._head.movie
             self.reread()
 
     def close(self) -> None:
@@ -320,9 +317,7 @@ class Session:
         return path
 
     def save_weights(self, write: Callable[[Path], object]) -> bool:
-        """Let somebody write the weights; from any thread. Tells whether the session was still open for it.
-
-        Those that were there are kept, see `FormerWork.keep_weights`.
+        """Let somebody write weights, from any thread; tells whether it was open. See `FormerWork`.
 
         Parameters
         ----------
@@ -345,6 +340,15 @@ class Session:
         """
         self.movie.check(movie)
 
+    @property
+    def movie(self) -> MovieReference:
+        """Which movie it belongs to."""
+        return self._head.movie
+
+    def save_movie(self, movie: MovieReference) -> None:
+        """Look at the movie with other channels from now on; raises as `save_shapes`."""
+        self._change(movie=movie.to_json())
+
     def open_movie(self, path: str | PathLike[str] | None = None) -> Movie:
         """Open the session's movie, or the file it was moved to; see `MovieReference.open`."""
         return self.movie.open(self.folder, None if path is None else Path(path))
@@ -365,8 +369,7 @@ class Session:
 
     def note_problem(self, problem: str) -> None:
         """Add to the problems what is not among them yet."""
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self.problems += [problem] if problem not in self.problems else []
 
     def require_writable(self) -> None:
         """Refuse to write into a session that is open to read only.

@@ -108,6 +108,7 @@ class Head:
             for name in NAMES:
                 write_json(self._folder / name, {**content, "napari_masktrack": __version__})
             self._content = content
+            self.movie = MovieReference.from_json(content["movie"])
 
     def move(self, folder: Path) -> None:
         """Be in another folder; a movie that was found beside the one before is named with its place."""
@@ -115,8 +116,7 @@ class Head:
         with suppress(MovieError):
             found = str(self.movie.find(before).absolute())
             if found != self.movie.path:
-                self.movie = replace(self.movie, path=found)
-                self.change(movie=self.movie.to_json())
+                self.change(movie=replace(self.movie, path=found).to_json())
 
     @property
     def settings(self) -> dict[str, Any]:

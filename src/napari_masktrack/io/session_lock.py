@@ -68,6 +68,20 @@ class FolderLock:
         self._file = file
         self._write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
 
+    def look(self) -> str:
+        """Tell whether the folder is 'free', 'open' elsewhere, or 'interrupted': left behind by a crash."""
+        try:
+            file = self.path.open("r+b")
+        except OSError:
+            return "free"
+        with file:
+            owner = _read_owner(file)
+            here = (owner.get("pid"), owner.get("host")) == (os.getpid(), socket.gethostname())
+            if here or not _take(file, owner):  # a lock of this process must not be tried: it might be lost
+                return "open"
+            _give(file)
+        return "interrupted" if owner else "free"
+
     def release(self) -> None:
         """Let go; without the lock nothing happens."""
         if self._file is None:

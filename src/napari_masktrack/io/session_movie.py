@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_masktrack.core.movie import LazyArray, Movie
 from napari_masktrack.errors import InputError, MovieError
-from napari_masktrack.io.readers import open_movie
+from napari_masktrack.io.readers import movie_name, open_array, open_movie
 from napari_masktrack.io.refusal import shown
 
 
@@ -26,7 +26,7 @@ class Section:
     """
 
     def __init__(self, source: LazyArray, held: Mapping[int, int]) -> None:
-        self._source, self._held = source, dict(held)
+        self.source, self._held = source, dict(held)
         self._kept = [axis for axis in range(len(source.shape)) if axis not in held]
         self.shape = tuple(int(source.shape[axis]) for axis in self._kept)
         self.dtype = np.dtype(source.dtype)
@@ -39,12 +39,12 @@ class Section:
     def __getitem__(self, key: Any, /) -> NDArray[Any]:
         """Read a part; integers and slices, as NumPy takes them."""
         keys = key if isinstance(key, tuple) else (key,)
-        wanted: list[Any] = [slice(None)] * len(self._source.shape)
+        wanted: list[Any] = [slice(None)] * len(self.source.shape)
         for axis, index in self._held.items():
             wanted[axis] = index
         for axis, part in zip(self._kept, keys, strict=False):
             wanted[axis] = part
-        return np.asarray(self._source[tuple(wanted)])
+        return np.asarray(self.source[tuple(wanted)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,7 @@ class MovieReference:
             "frames": (self.frames, len(movie)),
             "height and width": (self.shape, movie.shape),
             "type of the values": (self.dtype, movie.dtype.name),
-            "channels": (self.channels, movie.channels),
+            "channels": (_in_words(self.channels), _in_words(movie.channels)),
         }
         different = [f"{what} {a} there, {b} here" for what, (a, b) in mine.items() if a != b]
         if not different and movie.fingerprint() != self.fingerprint:
@@ -173,7 +173,8 @@ class MovieReference:
         """
         if self.path is None:
             raise MovieError(
-                f"The movie {self.name!r} of the session {shown(folder)} was in memory only; give its path."
+                f"The movie {self.name!r} of the session {shown(folder)} was in memory only; show "
+                f"it in napari first, or give its path."
             )
         place = Path(self.path)
         for candidate in (place, folder / place.name, folder.parent / place.name):
@@ -199,20 +200,31 @@ class MovieReference:
         MovieError
             It is not there, cannot be read, or is another one.
         """
-        if self.planes:
-            raise MovieError(
-                f"The session {shown(folder)} looks at one plane of {self.name!r}, which has both time and "
-                f"depth; save that plane as a movie of its own, or work in the window."
-            )
         movie = self._open(path or self.find(folder))
         self.check(movie)
         return movie
 
     def _open(self, path: Path) -> Movie:
         channels = self.channels or None
+        if self.planes:
+            return self._open_plane(path)
         try:
             return open_movie(path, axes=self.axes, channels=channels)
         except MovieError:
             if self.frames > 1:
                 raise
             return open_movie(path, channels=channels)  # the file of a single image names no frames
+
+    def _open_plane(self, path: Path) -> Movie:
+        array, held = open_array(path), dict(self.planes)
+        letters = self.axes
+        if len(array.shape) != len(letters) + len(held):  # the file's axes of one entry may be left out
+            return open_movie(path, axes=letters, channels=self.channels or None)
+        if any(index >= array.shape[axis] for axis, index in held.items()):
+            raise MovieError(f"{shown(path)} has fewer planes than the session's movie; choose {self.name}.")
+        name = movie_name(path)
+        return Movie(Section(array, held), axes=letters, channels=self.channels or None, name=name)
+
+
+def _in_words(channels: tuple[int, ...]) -> str:
+    return ", ".join(map(str, channels)) or "none"

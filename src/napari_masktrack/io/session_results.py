@@ -26,9 +26,12 @@ class Owner(Protocol):
     """The session, as far as its results need it."""
 
     folder: Path
-    movie: MovieReference
     read_only: bool
     results: "SessionResults"
+
+    @property
+    def movie(self) -> MovieReference:
+        """Which movie it belongs to."""
 
     def note_problem(self, problem: str) -> None:
         """Add to the problems."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
-from typing import Any
+from typing import Any, Self
 
 from napari.layers import Image
 
@@ -34,6 +34,36 @@ class LayerAxes:
     channel: int | None = None
     planes: Mapping[int, int] = field(default_factory=dict)
 
+    def __hash__(self) -> int:
+        """Equal axes are one key of a dict."""
+        return hash((self.frame, self.channel, frozenset(self.planes.items())))
+
+    @classmethod
+    def from_letters(cls, letters: str, planes: Mapping[int, int], ndim: int) -> Self:
+        """Take the axes of data of so many dimensions from what `letters` gave and from the held planes.
+
+        Raises
+        ------
+        MovieError
+            The letters are those of other data.
+        """
+        kept = [axis for axis in range(ndim) if axis not in planes]
+        named = letters[1:] if len(letters) == len(kept) + 1 else letters  # a single image
+        if len(named) != len(kept) or not set(planes) <= set(range(ndim)):
+            raise MovieError(
+                f"An image of {ndim} dimensions has no axes {letters!r} beside {len(planes)} that are held; "
+                f"choose another image."
+            )
+        place = dict(zip(named, kept, strict=True))
+        return cls(frame=place.get("t", place.get("z")), channel=place.get("c"), planes=dict(planes))
+
+    def letters(self, ndim: int) -> str:
+        """Give one letter per dimension of data of so many, without those that are held, as `Movie` wants."""
+        rows, columns = self.spatial(ndim)
+        names = {self.frame: "t", self.channel: "c", rows: "y", columns: "x"}
+        kept = (axis for axis in range(ndim) if axis not in self.planes)
+        return "t" * (self.frame is None) + "".join(names[axis] for axis in kept)
+
     def spatial(self, ndim: int) -> tuple[int, ...]:
         """Give the dimensions that are left for height and width."""
         taken = {self.frame, self.channel, *self.planes}
@@ -61,6 +91,17 @@ class AxesGuess:
 def full_resolution(layer: Any) -> Any:
     """Give a layer's array; of a multiscale layer the level of full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def axis_name(layer: Image, axis: int) -> str:
+    """Give what a layer calls one of its axes; empty where it has napari's own default, a number."""
+    name = str(layer.axis_labels[axis]) if axis < layer.ndim else "colour"
+    return "" if name.lstrip("-").isdigit() else name
+
+
+def middle(size: int) -> int:
+    """Give the plane at which napari begins on an axis of so many."""
+    return (size - 1) // 2
 
 
 def guess_axes(layer: Image) -> AxesGuess:
@@ -157,7 +198,7 @@ def _by_name(layer: Image, shape: Sequence[int], rgb: int | None) -> AxesGuess |
     reason = f"The layer names its axes {', '.join(layer.axis_labels)}."
     if volume:
         reason += " It has time and depth: masks are carried along time on one plane; choose which."
-        planes = {axis: shape[axis] // 2 for axis in planes}
+        planes = {axis: middle(shape[axis]) for axis in planes}
     return AxesGuess(LayerAxes(frame=frame, channel=channel, planes=planes), reason, certain=not volume)
 
 
@@ -187,11 +228,11 @@ def _several_axes(
     short = [axis for axis in open_axes if shape[axis] <= _MOST_CHANNELS]
     channel = short[-1] if short and rgb is None else None
     rest = [axis for axis in open_axes if axis != channel]
-    frame, volume = rest[0], {axis: shape[axis] // 2 for axis in rest[1:]}
+    frame, volume = rest[0], {axis: middle(shape[axis]) for axis in rest[1:]}
     said = [f"Axis {frame} with {shape[frame]} entries is taken for time or depth"]
     if channel is not None:
         said.append(f"axis {channel} with {shape[channel]} for channels")
-    said += [f"axis {axis} with {shape[axis]} is held at plane {plane}" for axis, plane in volume.items()]
+    said += [f"axis {axis} with {shape[axis]} is held at one plane" for axis in volume]
     axes = LayerAxes(frame=frame, channel=channel if rgb is None else rgb, planes=single | volume)
     hint = (
         " Masks are carried along one axis only; choose which, and the plane of the other." if volume else ""
@@ -203,7 +244,7 @@ def _channels_last(layer: Image, shape: Sequence[int]) -> AxesGuess:
     channel = len(shape) - 1
     leading = range(channel - 2)
     frame = next((axis for axis in leading if shape[axis] > 1), 0 if leading else None)
-    planes = {axis: shape[axis] // 2 for axis in leading if axis != frame}
+    planes = {axis: middle(shape[axis]) for axis in leading if axis != frame}
     reason = f"The last axis of {layer.name!r} has {shape[-1]} entries and is taken for colours."
     if frame is not None:
         reason += f" Axis {frame} with {shape[frame]} entries is taken for time or depth."

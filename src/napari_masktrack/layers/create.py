@@ -14,7 +14,7 @@ from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.session_drawings import DrawnShape
 from napari_masktrack.layers.frames import FrameArray, SparseFrames
 from napari_masktrack.layers.movie import LayerMovie
-from napari_masktrack.layers.placement import over
+from napari_masktrack.layers.placement import align, over
 
 NAMES = {
     "masks": "{} masks",
@@ -51,8 +51,8 @@ def role_of(layer: Layer) -> str | None:
 
 def belonging(view: LayerMovie, role: str) -> dict[str, Any]:
     """Give name, notes and placement of a layer that belongs to a movie, as arguments for a new layer."""
-    notes = {"role": role, "movie": view.movie.name}
-    return {"name": NAMES[role].format(view.layer.name), "metadata": {_KEY: notes}, **over(view)}
+    notes = {"role": role, "movie": view.movie.name, "axes": view.axes}
+    return {"name": NAMES[role].format(view.name), "metadata": {_KEY: notes}, **over(view)}
 
 
 def new_labels(
@@ -125,16 +125,17 @@ def paint_frame(layer: Labels, view: LayerMovie, frame: int, image: NDArray[Any]
     Raises
     ------
     AnnotationError
-        Frame, size or ids do not fit.
+        Frame, size or ids do not fit, or the layer; see `check_paintable`.
     """
-    if tuple(layer.data.shape) != view.layout.shape or image.shape != view.layout.size:
+    if image.shape != view.layout.size:
         raise AnnotationError(
-            f"An image of {image.shape} cannot be put into {layer.name!r} of {tuple(layer.data.shape)}; "
-            f"use a layer made for {view.movie.name!r}."
+            f"An image of {image.shape} cannot be put into {layer.name!r}, whose frames have "
+            f"{view.layout.size}; give one of the movie's size."
         )
     if not 0 <= frame < view.layout.frames:
         raise AnnotationError(f"There is no frame {frame} in {layer.name!r}; give 0 to {len(view) - 1}.")
     check_ids(image, f"The image for frame {frame}")
+    check_paintable(layer, view, [int(image.max(initial=0))])
     layout = view.layout
     old = np.asarray(layer.data[layout.key(frame)])
     rows, columns = np.nonzero(old != image)
@@ -145,6 +146,36 @@ def paint_frame(layer: Labels, view: LayerMovie, frame: int, image: NDArray[Any]
     if layout.frame is not None:
         place[layout.frame] = np.full_like(rows, frame)
     layer.data_setitem(tuple(place), image[rows, columns].astype(layer.data.dtype))
+
+
+def check_paintable(layer: Labels, view: LayerMovie, labels: Iterable[int]) -> None:
+    """Refuse a layer of the user into whose pixels those of the movie cannot be written as they are.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+    view : LayerMovie
+    labels : iterable of int
+        The ids that are to be painted.
+
+    Raises
+    ------
+    AnnotationError
+        It has another size, does not lie as the movie does, or its type does not hold an id.
+    """
+    shape = tuple(layer.data.shape)
+    advice = f"choose '(made when you draw)' under Layers, or a layer made for {view.movie.name!r}"
+    if shape != view.layout.shape:
+        raise AnnotationError(
+            f"{layer.name!r} has shape {shape}, but layers to paint on have {view.layout.shape}; {advice}."
+        )
+    lies, last = align(layer, shape, view), len(view) - 1
+    if not lies.is_plain or (lies.own_frame(0), lies.own_frame(last)) != (0, last):
+        raise AnnotationError(
+            f"{layer.name!r} is shifted or scaled against {view.layer.name!r}, so that nothing can be "
+            f"painted into it from here; give it the movie's transform, or {advice}."
+        )
+    _check_holds(layer, max(labels, default=0))
 
 
 def add_shapes(layer: Shapes, view: LayerMovie, shapes: Iterable[DrawnShape]) -> None:
@@ -171,11 +202,7 @@ def choose_object(label: int, layers: Iterable[Layer]) -> None:
     chosen = [layer for layer in layers if role_of(layer) not in (None, "result")]
     labels = [layer for layer in chosen if isinstance(layer, Labels)]
     for layer in labels:
-        largest = np.iinfo(layer.data.dtype).max
-        if label > largest:
-            raise AnnotationError(
-                f"{layer.name!r} holds ids up to {largest}, not {label}; copy it into a layer made here."
-            )
+        _check_holds(layer, label)
     for layer in chosen:
         if isinstance(layer, Labels):
             layer.selected_label = label
@@ -184,6 +211,14 @@ def choose_object(label: int, layers: Iterable[Layer]) -> None:
             layer.feature_defaults = {"label": label}
             if labels:
                 layer.current_edge_color = labels[0].get_color(label)
+
+
+def _check_holds(layer: Labels, label: int) -> None:
+    largest = np.iinfo(layer.data.dtype).max
+    if label > largest:
+        raise AnnotationError(
+            f"{layer.name!r} holds ids up to {largest}, not {label}; copy it into a layer made here."
+        )
 
 
 def colours_of(layer: Labels, labels: Iterable[int]) -> dict[int, tuple[float, ...]]:

@@ -23,10 +23,6 @@ def describe_layer(view: LayerMovie) -> dict[str, Any]:
         "axis_labels": list(layer.axis_labels),
         "rgb": bool(layer.rgb),
         "contrast_limits": None if layer.rgb else [float(limit) for limit in layer.contrast_limits],
-        "frame_axis": view.axes.frame,
-        "channel_axis": view.axes.channel,
-        "planes": [[int(axis), int(plane)] for axis, plane in view.axes.planes.items()],
-        "channels": list(view.movie.channels),
     }
 
 

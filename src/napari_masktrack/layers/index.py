@@ -95,10 +95,10 @@ class AnnotationIndex:
         return not self._unseen
 
     def scan(self) -> Iterator[int]:
-        """Look through frames nobody knows yet, one at each step; yields how many are left."""
-        while self._unseen:
-            self._look(self._unseen.pop())
-            yield len(self._unseen)
+        """Look through frames that are unknown or were touched, one at each step; yields what is left."""
+        while self._unseen or self._touched:
+            self._look((self._unseen or self._touched).pop())
+            yield len(self._unseen) + len(self._touched)
 
     def touch(self, frames: Iterable[int] | None = None) -> None:
         """Say that frames of the movie may have been changed past napari; all if none are named."""
@@ -192,10 +192,17 @@ class AnnotationIndex:
             A frame lies between two of the movie's, or holds impossible ids.
         """
         self._finish(thorough=True)
-        for own in self._labels.keys() - self._masks.keys():
+        for _ in self.remember():
+            pass
+        return tuple(item for own in sorted(self._masks) for item in self._masks[own])
+
+    def remember(self) -> Iterator[int]:
+        """Read ahead what `masks` gives, one frame at each step; yields how many are left, raises as it."""
+        while unread := self._labels.keys() - self._masks.keys():
+            own = unread.pop()
             frame = self._frame(own)
             self._masks[own] = Annotations.from_labels({frame: self.image(frame)}).items
-        return tuple(item for own in sorted(self._masks) for item in self._masks[own])
+            yield len(unread)
 
     # Events of the layer
 

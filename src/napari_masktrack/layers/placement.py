@@ -169,8 +169,8 @@ def align(drawn: Layer, shape: tuple[int, ...], view: Placed) -> Alignment:
     Raises
     ------
     AnnotationError
-        Dimensions or units differ, or it is turned against the movie so that its frames are none of
-        the movie's.
+        Dimensions or units differ, it lies beside the movie's plane, or it is turned against the movie so
+        that its frames are none of the movie's.
     """
     axes = shared_axes(drawn, shape, view)
     matrix = into_movie(drawn, axes, view)
@@ -196,6 +196,11 @@ def align(drawn: Layer, shape: tuple[int, ...], view: Placed) -> Alignment:
         for axis, index in view.axes.planes.items()
         if axis in place
     }
+    if any(not 0 <= index < shape[own] for own, index in held.items()):
+        raise AnnotationError(
+            f"{drawn.name!r} lies beside the plane at which {view.layer.name!r} is held; choose that plane "
+            f"in 1 Movie, or draw on a layer made here."
+        )
     return Alignment(slope, start, plane, (frame, rows, columns), place.get(view.axes.channel), held)
 
 

@@ -1,26 +1,49 @@
 """Open a session folder in napari: its movie and everything that was drawn on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Image
 
 from napari_masktrack.core.movie import LazyArray
 from napari_masktrack.errors import MovieError
-from napari_masktrack.io.session import Session, is_session
+from napari_masktrack.io.session import MovieReference, Session, is_session
 from napari_masktrack.io.session_head import NAMES
-from napari_masktrack.layers.axes import LayerAxes
+from napari_masktrack.io.session_movie import Section
 from napari_masktrack.layers.create import notes_of
 from napari_masktrack.layers.description import image_layer
 from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.notes import remember_session, remember_view
 from napari_masktrack.layers.probability import ProbabilityStore
 from napari_masktrack.layers.result import ResultStore
 from napari_masktrack.layers.session import restore_layers, restore_look
 from napari_masktrack.layers.stored import StoredFrames
 
 LayerData = tuple[Any, dict[str, Any], str]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a session holds, before it is shown.
+
+    Attributes
+    ----------
+    layers : list of LayerData
+        To draw on; before them the movie's, if it is not shown yet.
+    view : LayerMovie or None
+        The movie that is shown already, seen as in the session.
+    problems : list of str
+        What could not be read, in words for the user.
+    """
+
+    layers: list[LayerData]
+    view: LayerMovie | None
+    problems: list[str]
 
 
 class ShownArray:
@@ -73,11 +96,14 @@ def read_session(path: str | PathLike[str], *, results: bool = True) -> list[Lay
     """
     with Session.open(_folder(path), read_only=True) as session:
         movie = session.open_movie()
-        rgb = movie.axes[-1] == "c" and movie.data.shape[-1] in (3, 4)
-        image = image_layer(ShownArray(movie.data), session.layer, name=movie.name, rgb=rgb)
-        found = {axis: movie.axes.index(axis) for axis in "tzc" if axis in movie.axes}
-        axes = LayerAxes(frame=found.get("t", found.get("z")), channel=found.get("c"))
-        view = LayerMovie(image, axes, channels=movie.channels or None)
+        plane = movie.data if isinstance(movie.data, Section) else None
+        data = movie.data if plane is None else plane.source
+        rgb = movie.axes[-1] == "c" and data.shape[-1] in (3, 4)
+        image = image_layer(ShownArray(data), session.layer, name=movie.name, rgb=rgb)
+        seen = session.movie if plane else replace(session.movie, axes=movie.axes, planes=())
+        view = LayerMovie.of(image, seen)
+        remember_view(view)
+        remember_session(view, session.folder)
         layers = [image, *restore_layers(session, view).values()]
         for kept, role, kind in (
             (session.results, "result", ResultStore),
@@ -95,17 +121,34 @@ def read_session(path: str | PathLike[str], *, results: bool = True) -> list[Lay
         return [layer.as_layer_data_tuple() for layer in layers]
 
 
-def read_drawings(path: str | PathLike[str], view: LayerMovie | None) -> list[LayerData]:
+def read_drawings(path: str | PathLike[str], shown: Sequence[Image]) -> Read:
     """Read the layers to draw on of a session; those for a movie that is shown, else the movie, too.
 
     In any thread: the layers are not shown yet. Raises as `read_session`.
+
+    Parameters
+    ----------
+    path : path-like
+    shown : sequence of napari.layers.Image
+        Layers that may be the movie, whatever they are seen as now; the likeliest first.
     """
     with Session.open(_folder(path), read_only=True) as session:
-        try:
-            layers = {} if view is None else restore_layers(session, view)
-        except MovieError:  # of another movie
-            layers = {}
-    return [layer.as_layer_data_tuple() for layer in layers.values()] or read_session(path, results=False)
+        for view in (view for layer in shown for view in _views(layer, session.movie)):
+            try:
+                layers = restore_layers(session, view)
+            except MovieError:  # of another movie
+                continue
+            return Read([each.as_layer_data_tuple() for each in layers.values()], view, session.problems)
+    read = read_session(path, results=False)
+    return Read(read, None, read[0][1]["metadata"]["masktrack"]["problems"])
+
+
+def _views(layer: Image, reference: MovieReference) -> Iterator[LayerMovie]:
+    """See a layer as a session did, and as one would without: a file may have had fewer dimensions."""
+    with suppress(MovieError):
+        yield LayerMovie.of(layer, reference)
+    with suppress(MovieError):
+        yield LayerMovie(layer, channels=reference.channels or None)
 
 
 def _folder(path: str | PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,13 @@ class SessionLink:
         """Save what the user paints on the result, from now on; None ends it."""
         self._result = result
 
+    def look(self, view: LayerMovie) -> None:
+        """Go on with the same movie as it is seen now, with other channels: the session will be opened so."""
+        self.view = view
+        known, channels = self._values.get("movie", self.session.movie), view.movie.channels
+        if channels != known.channels:
+            self.note("movie", replace(known, channels=channels))
+
     def _role_of(self, layer: Layer) -> str | None:
         """Give the role for which a layer is watched."""
         watched = {role: index.layer for role, index in self._indices.items()} | {"shapes": self._shapes}
@@ -198,8 +206,8 @@ class SessionLink:
         Parameters
         ----------
         what : str
-            'absent' after marks were changed; 'settings', 'objects', 'layer', 'metrics' or 'scores' with
-            what is to be saved, see `Session` and `SessionNumbers`.
+            'absent' after marks were changed; 'movie', 'settings', 'objects', 'layer', 'metrics' or
+            'scores' with what is to be saved, see `Session` and `SessionNumbers`.
         value
             Kept until it is saved; not to be changed afterwards.
         """

@@ -135,6 +135,20 @@ class AnnotateSection(Section):
         self.absent.setChecked(drawings is not None and (frame, drawings.label) in drawings.absent)
         self.absent.setEnabled(drawings is not None and frame is not None)
         self.absent.blockSignals(False)
+        if drawings is not None and frame is None:
+            self._put_down(drawings)
+
+    def _put_down(self, drawings: Drawings) -> None:
+        """Put the brush down where there is no frame to draw on: napari would paint elsewhere, or fail."""
+        layers: list[Any] = list(drawings.layers.values())
+        in_hand = [each for each in layers if each.mode not in ("pan_zoom", "transform")]
+        for layer in in_hand:
+            layer.mode = "pan_zoom"
+        if in_hand:
+            name = drawings.view.name
+            self.problem.emit(
+                f"What is shown is no frame of {name!r}; press Paint or another tool to go there."
+            )
 
     def _add_actions(self) -> None:
         self.box_to_mask = button(
@@ -187,6 +201,8 @@ class AnnotateSection(Section):
         if self._drawings is None:
             return
         role, mode, _ = TOOLS[title]
+        if self._frame() is None:  # beside the movie, or on another plane: strokes would go astray
+            self._drawings.view.go_to(self._viewer.dims)
         layer: Any = self._drawings.ensure(role)
         layer.visible = True
         self._viewer.layers.selection.active = layer

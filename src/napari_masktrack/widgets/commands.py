@@ -2,28 +2,29 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QFileDialog
+from numpy.typing import NDArray
 
 from napari_masktrack.core.agreement import agreement
-from napari_masktrack.core.annotation import Annotations
-from napari_masktrack.errors import AnnotationError, InputError
+from napari_masktrack.errors import InputError
 from napari_masktrack.layers.looks import put_aside
-from napari_masktrack.widgets.engine import NotCompared, Plan, Score, comparable
+from napari_masktrack.widgets.boxes import box_to_mask
+from napari_masktrack.widgets.corrections import range_around
+from napari_masktrack.widgets.drawings import Drawings
+from napari_masktrack.widgets.engine import NotCompared, Plan, Remark, Score, comparable
 from napari_masktrack.widgets.exports import ask_export
-from napari_masktrack.widgets.propagate_section import range_around
+from napari_masktrack.widgets.imports import Imports
 from napari_masktrack.widgets.slices import Slices
 
 if TYPE_CHECKING:
     from napari_masktrack.widgets.dock import MaskTrackDock
 
 
-ALONE = {"box to mask", "score", "leave one out", "revert", "export", "open", "save as"}
+ALONE = {"box to mask", "import", "score", "leave one out", "revert", "export", "open", "save as"}
 """What is not begun while other work is under way."""
 NEED_RESULT = {"use result", "score", "leave one out", "revert", "export"}
 """What needs, or writes, all of a result; running does, too."""
@@ -41,15 +42,18 @@ class Commands:
         self.dock, self.workspace, self.runner = dock, dock.workspace, dock.runner
         self._slices, self._reverting = Slices(dock), Slices(dock)
         self._reverting.failed.connect(dock.complain)
-        self._covered: range | None = None
+        self.imports = Imports(dock)
+        self._handed: set[tuple[int, int]] = set()
+        self._taken: dict[int, NDArray[np.bool_]] = {}
+        self.workspace.movie_changed.connect(lambda: self._taken.clear())
         self._hidden: int | None = None
         self._last = ""
         self._made: Counter[str] = Counter()
         self.runner.framed.connect(self._count)
         self._actions = {
-            "box to mask": self.box_to_mask,
+            "box to mask": lambda: box_to_mask(dock),
             "use result": self.use_result,
-            "import": self.ask_import,
+            "import": self.imports.ask,
             "next": self.go_to_next,
             "score": self.score,
             "leave one out": self.leave_one_out,
@@ -58,6 +62,7 @@ class Commands:
             "save": self.save,
             "save as": dock.sessions.ask_save_as,
             "open": dock.sessions.ask_open,
+            "open earlier": dock.sessions.earlier.open,
         }
 
     def do(self, what: str) -> None:
@@ -83,6 +88,7 @@ class Commands:
             There is no movie, or a layer cannot be used.
         """
         view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
+        self.imports.finish()
         drawings.settle()
         given = {"movie": view.movie, "annotations": drawings.read(), **changes}
         finetune = self.dock.finetune
@@ -93,7 +99,7 @@ class Commands:
         if self.runner.is_running:
             return
         self.workspace.require_restored()
-        session, drawings = self.workspace.session, self.workspace.require_drawings()
+        drawings = self.workspace.require_drawings()
         config = self.dock.finetune.value()
         plan = self.plan(
             finetune=config,
@@ -101,12 +107,12 @@ class Commands:
             propagation=self.dock.propagate.value(),
             crf_search=self.dock.propagate.searches_crf,
             frames=self.dock.propagate.frames(),
-            save_weights=None if session is None or config is None else session.save_weights,
+            save_weights=partial(self.dock.sessions.save_weights, drawings.view),
             probability=self.dock.propagate.probability.isChecked(),
         )
         plan.annotations.check(len(plan.movie), plan.movie.shape)
-        self._covered = plan.frames or range(len(plan.movie))
         self._last = "run"
+        self._hand_over(drawings, plan.frames or range(len(plan.movie)))
         self._made.clear()
         if config is not None:
             self.dock.finetune.plot.clear(config.steps)
@@ -125,6 +131,7 @@ class Commands:
         """Leave undone what is in slices; what is being taken back, the result ends by itself."""
         self._slices.drop()
         self._reverting.drop()
+        self.imports.release()
 
     def touched(self) -> range | None:
         """Give the frames that the last corrections touch."""
@@ -134,22 +141,33 @@ class Commands:
         drawings.settle()
         return range_around(drawings.anchors, drawings.corrected, len(view))
 
+    def _hand_over(self, drawings: Drawings, frames: range) -> None:
+        """Call those corrections propagated that a run on some frames takes care of; later ones stay."""
+        length = len(drawings.view)
+        around = {each: range_around(drawings.anchors, [each], length) for each in drawings.corrected}
+        self._handed = {each for each, touched in around.items() if touched and set(touched) <= set(frames)}
+        drawings.corrected -= self._handed
+
     def finish(self, ending: str) -> None:
         """Tidy up after work."""
         finetune = self.dock.finetune
         if self.runner.engine.tuned:
             finetune.set_model(None)
+            self.dock.sessions.keep_weights()
         if self.workspace.session is not None:
             finetune.set_former(self.workspace.session.former.latest_weights)
         if self._last != "run":
             self._last = ""
             return
         self._last = ""
-        drawings = self.workspace.drawings
-        if ending == "done" and drawings is not None:
+        drawings, handed = self.workspace.drawings, self._handed
+        self._handed = set()
+        if drawings is not None and ending != "done":
+            drawings.corrected |= handed
+        if drawings is not None and ending == "done":
             self.dock.propagate.end_search()
-            covered = set(self._covered or ())
-            drawings.corrected = {frame for frame in drawings.corrected if frame not in covered}
+            for frame, _ in handed:
+                self._taken.pop(frame, None)
             self.dock.bar.say(f"Done: {in_words(self._made)}. Review shows where to look.", "good")
         elif ending == "cancelled":
             self.dock.bar.say("Stopped. What was finished is kept; 'Revert' in 6 Save takes it back.")
@@ -175,41 +193,8 @@ class Commands:
 
     # Annotating
 
-    def box_to_mask(self) -> None:
-        """Let the network turn the boxes on this frame into masks.
-
-        Raises
-        ------
-        AnnotationError
-            There is no box.
-        """
-        view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
-        frame = self.workspace.frame
-        boxes = () if frame is None else drawings.boxes(frame)
-        if frame is None or not boxes:
-            raise AnnotationError(
-                "There is no box on this frame; press 'Box' and draw one around the object."
-            )
-        annotations = Annotations(box.annotation(view.movie.shape) for box in boxes)
-        plan = self.plan(annotations=annotations, propagation=self.dock.propagate.value())
-        plan = replace(plan, frames=range(frame, frame + 1), crf_search=None)
-
-        def take(item: Any) -> None:
-            if not hasattr(item, "labels"):
-                return
-            self.runner.advance()
-            for label in annotations.labels:
-                if not (item.labels == label).any():
-                    self.dock.complain(f"The network finds nothing in the box of object {label}; paint it.")
-                    continue
-                drawings.paint_object(frame, label, item.labels)
-                drawings.remove_boxes(frame, {label})
-            drawings.viewer.layers.selection.active = drawings.layers["masks"]
-
-        self.runner.start(lambda: self.runner.engine.run(plan), "box to mask", take)
-
     def use_result(self) -> None:
-        """Take the result of the frame that is shown over as an annotation.
+        """Take the result of the frame that is shown over as an annotation; what is painted since stays.
 
         Raises
         ------
@@ -225,7 +210,19 @@ class Commands:
             raise InputError(
                 "There is no result on this frame yet; propagate first, then press J to correct it."
             )
-        drawings.paint(frame, result.labels(frame))
+        drawings.settle()
+        image = result.labels(frame)
+        image[np.isin(image, [label for each, label in drawings.absent if each == frame])] = 0
+        drawings.check_paintable(np.unique(image).tolist())
+        corrected = frame in {each for each, _ in drawings.corrected | self._handed}
+        before, taken = drawings.painted(frame), self._taken.get(frame)
+        if not corrected:
+            drawings.paint(frame, image)
+        elif taken is None or not before[taken].any():  # else what was erased since would come back
+            drawings.fill(frame, image)
+            drawings.settle()
+        if (changed := drawings.painted(frame) != before).any():
+            self._taken[frame] = changed
         masks = drawings.layers["masks"]
         masks.visible = True
         drawings.viewer.layers.selection.active = masks
@@ -234,8 +231,10 @@ class Commands:
         if result.layer.visible:  # else what is erased from the annotation still seems to be there
             put_aside(result.layer, aside=True)
             self._hidden = frame
+        kept = " What you painted there stays." if corrected else ""
         self.dock.bar.say(
-            f"Frame {frame} is your annotation now, its result hidden: correct it, then run again.", "good"
+            f"Frame {frame} is your annotation now, its result hidden: correct it, then run again.{kept}",
+            "good",
         )
 
     def show_result(self, *, always: bool = False) -> None:
@@ -244,44 +243,6 @@ class Commands:
             self._hidden = None
             if self.workspace.result is not None:
                 put_aside(self.workspace.result.layer, aside=False)
-
-    def ask_import(self) -> None:
-        """Ask for masks or boxes drawn elsewhere."""
-        self.workspace.require_movie()
-        names, _ = QFileDialog.getOpenFileNames(
-            self.dock, "Masks drawn elsewhere", "", "Masks or boxes (*.png *.tif *.tiff *.csv);;All files (*)"
-        )
-        if names:
-            self.import_from(*map(Path, names))
-
-    def import_from(self, path: Path, *more: Path) -> None:
-        """Take masks or boxes from a file or folder, or masks from several files.
-
-        Raises
-        ------
-        InputError
-            It cannot be read, or does not fit the movie.
-        """
-        from napari_masktrack.io.masks import read_mask_files
-        from napari_masktrack.io.readers import read_annotations, read_boxes
-        from napari_masktrack.io.session_drawings import DrawnShape
-        from napari_masktrack.layers.create import add_shapes
-        from napari_masktrack.widgets.files import with_frame_names
-
-        view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
-        if path.suffix.lower() == ".csv":
-            found = read_boxes(path, view.movie)
-            shapes = [DrawnShape.of_box(item) for item in found.items]  # type: ignore[arg-type]
-            add_shapes(drawings.ensure("shapes"), view, shapes)
-        else:
-            movie = with_frame_names(view)
-            found = read_mask_files([path, *more], movie) if more else read_annotations(path, movie)
-            for frame in found.frames:
-                drawings.paint(frame, found.label_image(frame, view.movie.shape))
-        drawings.settle()
-        what = f"{len(more) + 1} files" if more else path.name
-        objects, frames = len(found.labels), len(found.frames)
-        self.dock.bar.say(f"Imported {what}: {objects} object(s) on {frames} frame(s).", "good")
 
     def save(self) -> None:
         """Save the session; ask where to if there is none, and say where it is."""
@@ -308,6 +269,8 @@ class Commands:
         if reference is None:
             self.leave_one_out()
             return
+        if reference in self.workspace.require_drawings().layers.values():
+            raise InputError(f"You draw on {reference.name!r}; choose a layer with the true masks, or none.")
         if result is None or not result.done:
             raise InputError("There is no result to compare yet; propagate first.")
         index = AnnotationIndex(reference, self.workspace.require_movie(), known=())
@@ -338,10 +301,14 @@ class Commands:
     def _collect(self, work: Any, source: str, close: Any = None) -> None:
         scores: list[Score] = []
         left_out: list[int] = []
+        remarks: list[str] = []
 
-        def take(item: Score | NotCompared) -> None:
+        def take(item: Score | NotCompared | Remark) -> None:
             if isinstance(item, NotCompared):
                 left_out.extend(item.labels)
+                return
+            if isinstance(item, Remark):
+                remarks.append(item.text)
                 return
             if scores and item.frame != scores[-1].frame:
                 self.runner.advance()
@@ -352,7 +319,7 @@ class Commands:
             if close is not None:
                 close()
             if scores or left_out:
-                self.dock.review.set_scores(scores, source, not_compared=left_out)
+                self.dock.review.set_scores(scores, "".join((source, *remarks)), not_compared=left_out)
                 if self.workspace.result is not None:
                     self.workspace.result.set_scores({(each.frame, each.label): each.J for each in scores})
                 self.dock.sessions.save_numbers()

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_masktrack.errors import WorkError
+from napari_masktrack.io.readers import read_annotations
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_masktrack.widgets.dock import MaskTrackDock
 
 
 def open_demo(folder: Path) -> None:
@@ -45,6 +48,13 @@ def show_demo(viewer: "napari.Viewer", folder: Path) -> None:
     viewer.open(folder / "movie.tif", plugin="napari", name="cells")
     dock = MaskTrackDock(viewer)
     viewer.window.add_dock_widget(dock, name="MaskTrack")
-    dock.attempt(lambda: dock.commands.import_from(folder / "annotations"))
+    dock.attempt(lambda: _draw(dock, folder / "annotations"))
     dock.workspace.go_to(0)
     dock.bar.say("Press the button: the first frame is painted already.")
+
+
+def _draw(dock: "MaskTrackDock", folder: Path) -> None:
+    drawings = dock.workspace.require_drawings()
+    found = read_annotations(folder, drawings.view.movie)
+    for frame in found.frames:
+        drawings.paint(frame, found.label_image(frame, drawings.view.layout.size))

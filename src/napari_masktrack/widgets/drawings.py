@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from napari_masktrack.errors import AnnotationError, MaskTrackError
 from napari_masktrack.io.session_drawings import DrawnShape
 from napari_masktrack.layers.create import (
     absent_marks,
+    check_paintable,
     choose_object,
     colours_of,
     give_colours,
@@ -30,6 +31,7 @@ from napari_masktrack.layers.create import (
 from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.reading import read_annotations, read_shapes
+from napari_masktrack.widgets.slices import Slices
 
 PAUSE = 150
 """Milliseconds without a stroke after which the lists follow."""
@@ -47,8 +49,8 @@ class Drawings(QObject):
         Something was drawn or another layer was chosen; soon after, not at each mouse move.
     problem : Signal(str)
         What is wrong with a layer, in words for the user.
-    corrected : set of int
-        Frames that were changed since they were last propagated.
+    corrected : set of (int, int)
+        Frames and objects that changed since they were propagated.
     label : int
         The object that is drawn.
     """
@@ -62,13 +64,14 @@ class Drawings(QObject):
         self.viewer, self.view = viewer, view
         self.layers: dict[str, Layer] = {}
         self.indices: dict[str, AnnotationIndex] = {}
-        self.corrected: set[int] = set()
+        self.corrected: set[tuple[int, int]] = set()
         self.hidden: set[int] = set()
         self.label = 1
         self._shapes: tuple[DrawnShape, ...] = ()
         self._painted: dict[int, tuple[int, ...]] = {}
         self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._look)
+        self._reading = Slices(self)
 
     # Layers
 
@@ -94,8 +97,8 @@ class Drawings(QObject):
             self.indices[role] = index
             layer.events.selected_label.connect(self._follow_label)
         else:
-            layer.events.data.connect(self._note_shapes)
-            layer.events.features.connect(self._note_shapes)
+            layer.events.data.connect(self._soon)
+            layer.events.features.connect(self._soon)
 
     def take_own(self) -> None:
         """Draw on the layers that were made here for this movie, if the viewer has some.
@@ -106,9 +109,9 @@ class Drawings(QObject):
             One was moved away from the movie.
         """
         for layer in self.viewer.layers:
-            made_for = layer.metadata.get("masktrack", {}).get("movie")
-            role = role_of(layer)
-            if made_for == self.view.movie.name and role in ROLES and role not in self.layers:
+            notes, role, axes = layer.metadata.get("masktrack", {}), role_of(layer), self.view.axes
+            own = notes.get("movie") == self.view.movie.name and notes.get("axes", axes) == axes
+            if own and role in ROLES and role not in self.layers:
                 self.take(role, layer)
 
     def give_up(self) -> None:
@@ -132,6 +135,7 @@ class Drawings(QObject):
     def release(self) -> None:
         """Stop listening to all layers."""
         self._timer.stop()
+        self._reading.drop()
         for role in list(self.layers):
             self._leave(role)
 
@@ -142,8 +146,8 @@ class Drawings(QObject):
         if isinstance(layer, Labels):
             layer.events.selected_label.disconnect(self._follow_label)
         elif layer is not None:
-            layer.events.data.disconnect(self._note_shapes)
-            layer.events.features.disconnect(self._note_shapes)
+            layer.events.data.disconnect(self._soon)
+            layer.events.features.disconnect(self._soon)
 
     # What is drawn
 
@@ -179,9 +183,12 @@ class Drawings(QObject):
         return tuple(sorted({*self._painted, *(s.frame for s in self._shapes), *(f for f, _ in self.absent)}))
 
     @property
-    def anchors(self) -> tuple[int, ...]:
-        """Annotated frames from which masks are carried, sorted: something says where an object is."""
-        return tuple(sorted({frame for frame, _ in self._located()}))
+    def anchors(self) -> dict[int, tuple[int, ...]]:
+        """Objects and the frames from which each is carried, sorted: something says where it is."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for frame, label in sorted(self._located()):
+            found[label].append(frame)
+        return {label: tuple(frames) for label, frames in found.items()}
 
     @property
     def lonely(self) -> tuple[tuple[int, int], ...]:
@@ -282,11 +289,23 @@ class Drawings(QObject):
                 f"Object {label} is drawn on frame {frame}; erase it there before you call it absent."
             )
         mark_absent(self.ensure("masks"), frame, label, absent=absent)
-        self.corrected.add(frame)
+        self.corrected.add((frame, label))
         self.edited.emit("absent", None)
         self.changed.emit()
 
     # Drawing by the program
+
+    def check_paintable(self, labels: Iterable[int]) -> None:
+        """Refuse, before any work, what could not be painted afterwards.
+
+        Raises
+        ------
+        AnnotationError
+            The layer of masks does not lie as the movie does, or its type does not hold an id.
+        """
+        masks = self.layers.get("masks")
+        if isinstance(masks, Labels):
+            check_paintable(masks, self.view, labels)
 
     def paint(self, frame: int, image: NDArray[Any]) -> None:
         """Replace what is painted on a frame; the user can undo it."""
@@ -294,54 +313,51 @@ class Drawings(QObject):
         self.indices["masks"].touch([frame])
         self._settle()
 
-    def paint_object(self, frame: int, label: int, image: NDArray[Any]) -> None:
-        """Replace one object on a frame by the pixels that have its id in an image."""
-        self.ensure("masks")
-        painted = self.indices["masks"].image(frame)
-        painted[painted == label] = 0
-        painted[image == label] = label
-        self.paint(frame, painted)
+    def fill(self, frame: int, image: NDArray[Any]) -> bool:
+        """Paint where nothing is painted yet; tells whether there was such a place. Noticed soon."""
+        layer, painted = self.ensure("masks"), self.painted(frame)
+        free = (painted == 0) & (image != 0)
+        if free.any():
+            paint_frame(layer, self.view, frame, np.where(free, image, painted))
+            self.indices["masks"].touch([frame])
+        return bool(free.any())
 
-    def boxes(self, frame: int) -> tuple[DrawnShape, ...]:
-        """Give the boxes on a frame."""
-        self._settle()
-        return tuple(shape for shape in self._shapes if shape.frame == frame and shape.kind == "rectangle")
-
-    def remove_boxes(self, frame: int, labels: set[int]) -> None:
-        """Take the boxes of some objects off a frame."""
-        layer = self.layers.get("shapes")
-        if not isinstance(layer, Shapes):
-            return
-        gone = {
-            number
-            for number, shape in enumerate(read_shapes(layer, self.view))
-            if shape.frame == frame and shape.label in labels and shape.kind == "rectangle"
-        }
-        layer.selected_data = gone
-        layer.remove_selected()
+    def painted(self, frame: int) -> NDArray[np.uint16]:
+        """Copy what is painted on a frame, whole objects only."""
+        index = self.indices.get("masks")
+        return np.zeros(self.view.layout.size, np.uint16) if index is None else index.image(frame)
 
     def settle(self) -> None:
         """Notice now what was drawn last."""
         self._settle()
 
+    def notice(self) -> Iterator[int]:
+        """Look at what was painted, one frame at each step; `settle` is quick then."""
+        for index in list(self.indices.values()):
+            yield from index.scan()
+
     def _look(self) -> None:
         """Notice what was drawn; a long layer made elsewhere is looked through in slices."""
         until = time.perf_counter() + SLICE
-        for index in self.indices.values():
-            for _ in index.scan():
-                if time.perf_counter() > until:
-                    self._timer.start()
-                    return
+        for _ in self.notice():
+            if time.perf_counter() > until:
+                self._timer.start()
+                return
         self._settle()
+        if "masks" in self.indices:  # so that `read` is quick
+            self._reading.drop()
+            self._reading.start(self.indices["masks"].remember())
 
     def _settle(self) -> None:
         self._timer.stop()
+        before = self._painted
         try:
+            for _ in self.notice():
+                pass
             for role, index in self.indices.items():
-                for _ in index.scan():
-                    pass
                 for frame in index.settle():
-                    self.corrected.add(frame)
+                    labels = {*before.get(frame, ()), *index.labels(frame)}
+                    self.corrected |= {(frame, label) for label in labels}
                     self.edited.emit(role, frame)
             self._painted = self._all_painted()
             self._settle_shapes()
@@ -360,14 +376,12 @@ class Drawings(QObject):
         layer = self.layers.get("shapes")
         shapes = read_shapes(layer, self.view) if isinstance(layer, Shapes) else ()
         if shapes != self._shapes:
-            self.corrected |= {shape.frame for shape in set(shapes) ^ set(self._shapes)}
+            changed = set(shapes) ^ set(self._shapes)
+            self.corrected |= {(shape.frame, shape.label) for shape in changed}
             self._shapes = shapes
             self.edited.emit("shapes", None)
 
-    def _note_shapes(self, _event: Any = None) -> None:
-        self._soon()
-
-    def _soon(self) -> None:
+    def _soon(self, _event: Any = None) -> None:
         """Look after a pause; a long stroke does not put it off."""
         if not self._timer.isActive():
             self._timer.start()
@@ -381,7 +395,3 @@ class Drawings(QObject):
             if shapes is not None:
                 choose_object(label, [shapes])
             self.changed.emit()
-
-    def __iter__(self) -> Iterator[Layer]:
-        """Go through the layers."""
-        return iter(self.layers.values())

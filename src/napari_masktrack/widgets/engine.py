@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.movie import Movie
+from napari_masktrack.errors import InputError
 from napari_masktrack.widgets.quiet import no_collections
 from napari_masktrack.widgets.warming import tracker_class, warm_up
 
@@ -51,6 +52,13 @@ class NotCompared:
     """Objects that only the reference has: nobody annotated them, so they do not count."""
 
     labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is to be known of a comparison, in words; goes behind what it was made against."""
+
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +127,16 @@ class Engine:
         if self._load is load_tracker:
             warm_up()
 
+    def drop(self) -> None:
+        """Let weights go that were fine-tuned for another movie; the next run loads the chosen ones."""
+        if self.tuned:
+            self._tracker, self._loaded, self.tuned = None, None, False
+
+    @property
+    def save(self) -> Callable[[Path], object] | None:
+        """What writes the weights of now to a path, if they were fine-tuned."""
+        return self._tracker.save if self.tuned and self._tracker is not None else None
+
     def run(self, plan: Plan) -> Iterator[Any]:
         """Fine-tune and propagate as planned.
 
@@ -151,23 +169,29 @@ class Engine:
             rest(tracker)
 
     def leave_one_out(self, plan: Plan) -> Iterator[Any]:
-        """Predict each annotated frame from the others, and compare.
+        """Predict each annotated frame from the others, and compare; the weights of now stay as they are.
+
+        The network must not have learnt from the frame that it is to predict. So it is taken as it was
+        before the fine-tuning; weights that came fine-tuned from a file cannot be, which a remark says.
 
         Yields
         ------
-        Phase or Score
+        Phase, Remark or Score
         """
         annotations, movie = plan.annotations, plan.movie
         frames = comparable(annotations)
         config = replace(plan.propagation or PropagationConfig(), both_sides=False)
+        yield Phase("Loading the network")
+        tracker = self._untuned(plan)
+        yield from self._seen_by(tracker)
         yield Phase("Predicting each of your frames from the others", len(frames))
-        tracker = self._ready(plan)
         try:
             for frame in frames:
                 others = Annotations(item for item in annotations.items if item.frame != frame)
                 known = Annotations(item for item in others.items if item.label in _drawn(others, movie))
                 truth = annotations.label_image(frame, movie.shape)
-                labels = [item.label for item in annotations.at(frame) if item.label in known.labels]
+                given = (item for item in annotations.at(frame) if item.exact)
+                labels = [item.label for item in given if item.label in known.labels]
                 results = tracker.propagate(movie, known, config, frames=range(frame, frame + 1))
                 with closing(results):
                     found = next(iter(results)).labels
@@ -199,6 +223,22 @@ class Engine:
             self._loaded, self.tuned = wanted, False
         wake(self._tracker, plan.device)
         return self._tracker
+
+    def _untuned(self, plan: Plan) -> Any:
+        """Give the network that the fine-tuning began with; a second one if there is a fine-tuned one."""
+        if not self.tuned:
+            return self._ready(plan)
+        start = DEFAULT if self._loaded is None else self._loaded[0]
+        tracker = self._load(start if plan.model is None else plan.model, plan.device)
+        wake(tracker, plan.device)
+        return tracker
+
+    def _seen_by(self, tracker: Any) -> Iterator[Remark]:
+        """Say what the network may have learnt from the frames already."""
+        if getattr(tracker, "notes", {}).get("finetuning_steps", "0") != "0":
+            yield Remark(", an upper bound: the weights were fine-tuned before, perhaps on these frames")
+        elif self.tuned:
+            yield Remark(", with the weights from before the fine-tuning")
 
 
 def _fit_crf(tracker: Any, plan: Plan, config: PropagationConfig) -> Generator[Any, None, dict[str, str]]:
@@ -246,7 +286,7 @@ def against_reference(
     *,
     known: Collection[int],
 ) -> Iterator[Any]:
-    """Compare the result with a reference, frame by frame.
+    """Compare the result with a reference, on the frames where that holds something.
 
     Parameters
     ----------
@@ -258,17 +298,30 @@ def against_reference(
 
     Yields
     ------
-    Phase, Score, or at the end NotCompared
+    Phase, Score, or at the end NotCompared and Remark
+
+    Raises
+    ------
+    InputError
+        The reference holds nothing on any of the frames.
     """
     yield Phase("Comparing with the reference", len(frames))
-    left_out: set[int] = set()
+    left_out, compared = set[int](), 0
     for frame in frames:
-        true, predicted = np.asarray(truth(frame)), np.asarray(found(frame))
+        true = np.asarray(truth(frame))
+        if not true.any():
+            continue
+        compared += 1
+        predicted = np.asarray(found(frame))
         there = {int(label) for label in np.union1d(np.unique(true), np.unique(predicted)) if label}
         left_out |= there - set(known)
         yield from compare(frame, true, predicted, sorted(there & set(known)))
+    if not compared:
+        raise InputError("The reference has no object on a frame of the result; choose another one.")
     if left_out:
         yield NotCompared(tuple(sorted(left_out)))
+    if compared < len(frames):
+        yield Remark(f" ({compared} of {len(frames)} frames have a reference)")
 
 
 def _drawn(annotations: Annotations, movie: Movie) -> set[int]:

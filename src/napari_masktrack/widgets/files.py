@@ -1,6 +1,7 @@
 """Readers and writers that napari calls: folders of label masks in, label layers out."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from copy import copy
 from os import PathLike
 from pathlib import Path
@@ -12,14 +13,19 @@ from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import InputError, OutputError
 from napari_masktrack.io.exporters import EXPORTERS
 from napari_masktrack.io.frames import View
+from napari_masktrack.io.images import natural_key
 from napari_masktrack.io.readers import open_movie
-from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.create import SPARSE_FROM
+from napari_masktrack.layers.frames import FrameArray, SparseFrames
+from napari_masktrack.layers.movie import LayerMovie, Layout
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 
 MASK_FOLDERS = ("masks", "annotations")
 """How the names of folders end that this plugin writes, in the window and in the terminal."""
+LONGEST = 10**6
+"""Frames of a movie, at most; a larger number in a file's name is none of a frame."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
@@ -48,8 +54,8 @@ def get_mask_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] |
 def read_masks(path: str | PathLike[str]) -> list[LayerData]:
     """Read a folder of PNG label masks as a label layer; the files' order is that of their names.
 
-    Files with a number are put on the frame of that number, so that a few annotated frames keep their
-    places.
+    If all names are an index, or the same word and an index, each goes on the frame of its index, so that
+    a few annotated frames keep their places.
 
     Raises
     ------
@@ -58,16 +64,29 @@ def read_masks(path: str | PathLike[str]) -> list[LayerData]:
     """
     from napari_masktrack.io.masks import read_mask
 
-    files = sorted(Path(path).glob("*.png"))
+    files = sorted(Path(path).glob("*.png"), key=natural_key)
     images = [read_mask(file) for file in files]
     if len({image.shape for image in images}) != 1:
         raise InputError(f"The masks in {path} differ in size; give masks of one movie.")
-    numbers = [int("".join(filter(str.isdigit, file.stem)) or -1) for file in files]
-    frames = numbers if len(set(numbers)) == len(numbers) and min(numbers) >= 0 else list(range(len(files)))
-    stack = np.zeros((max(frames) + 1, *images[0].shape), np.uint16)
+    frames = indices_of([file.stem for file in files]) or range(len(files))
+    stack = SparseFrames(images[0].shape)
     for frame, image in zip(frames, images, strict=True):
-        stack[frame] = image
-    return [(stack, {"name": Path(path).name}, "labels")]
+        stack.write(frame, image)
+    data = FrameArray(Layout((max(frames) + 1, *images[0].shape), 0, 1, 2), stack)
+    is_long = data.size * data.dtype.itemsize > SPARSE_FROM
+    return [(data if is_long else np.asarray(data), {"name": Path(path).name}, "labels")]
+
+
+def indices_of(names: Sequence[str]) -> list[int] | None:
+    """Give the frames that names of files without endings mean; None if they mean none.
+
+    Dates, and names with several numbers, are no indices.
+    """
+    found = [re.fullmatch(r"([^0-9]*)([0-9]+)", name) for name in names]
+    words = {each and each[1] for each in found}
+    indices = [int(each[2]) for each in found if each]
+    fits = len(words) == 1 and len(set(indices)) == len(names) and max(indices) < LONGEST
+    return indices if fits else None
 
 
 def with_frame_names(view: LayerMovie) -> Movie:

@@ -40,6 +40,7 @@ class FinetuneSection(Section):
     def __init__(self, *, device: str = "auto", folder: Path | None = None) -> None:
         super().__init__()
         self.mode, self.device, self.start = Choice(), Choice(), Choice()
+        self._own: set[str] = set()
         for box, entries in ((self.mode, MODES), (self.device, DEVICES)):
             for key, title in entries.items():
                 box.addItem(title, key)
@@ -106,13 +107,22 @@ class FinetuneSection(Section):
         chosen = self.start.currentData()
         return None if chosen == CURRENT else chosen
 
-    def set_model(self, model: str | Path | None) -> None:
-        """Choose the weights to start from; a file that is not listed is added."""
-        if model is None:
-            self._add(CURRENT, "Fine-tuned so far")
-        elif self.start.findData(str(model)) < 0:
-            self._add(str(model), Path(model).name)
-        self.start.setCurrentIndex(self.start.findData(CURRENT if model is None else str(model)))
+    def set_model(self, model: str | Path | None, *, own: bool = False) -> None:
+        """Choose the weights to start from; a file that is not listed is added.
+
+        Parameters
+        ----------
+        model : str, Path or None
+            None for the weights of now.
+        own : bool, default: False
+            Whether they were made for this movie, as those of now always are; see `forget`.
+        """
+        data = CURRENT if model is None else str(model)
+        if self.start.findData(data) < 0:
+            self._add(data, "Fine-tuned so far" if model is None else Path(model).name)
+        if own or model is None:
+            self._own.add(data)
+        self.start.setCurrentIndex(self.start.findData(data))
 
     def set_former(self, model: Path | None) -> None:
         """Offer the weights that were there before the last fine-tuning."""
@@ -121,6 +131,15 @@ class FinetuneSection(Section):
                 self.start.removeItem(index)
         if model is not None:
             self._add(str(model), FORMER)
+            self._own.add(str(model))
+
+    def forget(self) -> None:
+        """Offer no weights that were made for another movie; if one was chosen, the built-in model is now."""
+        if self.start.currentData() in self._own:
+            self.start.setCurrentIndex(self.start.findData(DEFAULT))
+        for data in self._own:
+            self.start.removeItem(self.start.findData(data))
+        self._own.clear()
 
     def _defaults(self, mode: str) -> FinetuneConfig:
         return FINETUNE.get(mode) or FinetuneConfig()

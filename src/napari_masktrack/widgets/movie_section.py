@@ -1,5 +1,7 @@
 """Which layer is the movie, and what its axes mean."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from napari.components import ViewerModel
@@ -8,9 +10,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel
 
 from napari_masktrack.errors import MaskTrackError
-from napari_masktrack.layers.axes import LayerAxes, full_resolution, guess_axes
+from napari_masktrack.layers.axes import AxesGuess, LayerAxes, axis_name, full_resolution, guess_axes, middle
 from napari_masktrack.layers.create import role_of
-from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.movie import LayerMovie, shown_at
+from napari_masktrack.layers.notes import remember_view, remembered_view
 from napari_masktrack.widgets.form import Choice, WholeNumber, explain
 from napari_masktrack.widgets.layer_choice import LayerChoice
 from napari_masktrack.widgets.section import Section, note
@@ -22,6 +25,9 @@ COLOURS = 3
 class MovieSection(Section):
     """Choose the image layer; its axes are guessed, shown and can be changed.
 
+    A layer that was the movie before is seen as it was then. Of an axis that is held at one plane, the
+    guess is the plane that the viewer shows.
+
     Attributes
     ----------
     changed : Signal(object)
@@ -32,6 +38,7 @@ class MovieSection(Section):
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
+        self._viewer = viewer
         self._view: LayerMovie | None = None
         self.layer = LayerChoice(
             viewer,
@@ -67,14 +74,13 @@ class MovieSection(Section):
         """Give the movie; None while there is none, or the axes make no sense."""
         return self._view
 
-    def set_value(self, layer: Image, axes: LayerAxes | None = None, channel: Any = None) -> None:
-        """Choose a layer and, if given, its axes and channels."""
-        self.layer.set_value(layer)
-        if axes is not None:
-            self._show(layer, axes)
-            index = self.channel.findData(channel)
-            self.channel.setCurrentIndex(max(index, 0))
-            self._read()
+    def set_value(self, view: LayerMovie) -> None:
+        """Choose a layer, its axes and channels."""
+        remember_view(view)
+        if self.layer.value() is view.layer:
+            self._guess(view.layer)
+        else:
+            self.layer.set_value(view.layer)
 
     def release(self) -> None:
         """Stop following the viewer."""
@@ -88,16 +94,33 @@ class MovieSection(Section):
             self._publish(None)
             return
         try:
-            guess = guess_axes(layer)
+            guess, channel = self._proposed(layer)
         except MaskTrackError as error:
             self._fail(error)
             return
-        self._show(layer, guess.axes)
+        self._show(layer, guess.axes, channel)
         self._read()
         if self._view is not None:
             self._set_reason(guess.reason if guess.certain else f"Please check: {guess.reason}")
 
-    def _show(self, layer: Image, axes: LayerAxes) -> None:
+    def _proposed(self, layer: Image) -> tuple[AxesGuess, int | None]:
+        """Give axes and channel as the layer was seen last, else a guess."""
+        seen = remembered_view(layer)
+        if seen is not None:
+            return AxesGuess(seen[0], "As you chose before.", certain=True), seen[1]
+        guess = guess_axes(layer)
+        held = self._planes(layer, guess.axes.planes)
+        return replace(guess, axes=replace(guess.axes, planes=held)), None
+
+    def _planes(self, layer: Image, axes: Iterable[int]) -> dict[int, int]:
+        """Hold axes at the planes that the viewer shows; at the middle what it shows whole, or not at all."""
+        shape, shown = full_resolution(layer).shape, shown_at(layer, self._viewer.dims)
+        return {
+            axis: shown[axis] if 0 <= shown.get(axis, -1) < shape[axis] else middle(shape[axis])
+            for axis in axes
+        }
+
+    def _show(self, layer: Image, axes: LayerAxes, channel: int | None) -> None:
         """Fill the controls."""
         shape = full_resolution(layer).shape
         for box, chosen, none in (
@@ -113,7 +136,7 @@ class MovieSection(Section):
             box.setEnabled(not (layer.rgb and box is self.channel_axis))
             box.blockSignals(False)
         self._show_planes(shape, axes)
-        self._show_channels(shape, axes.channel, is_rgb=layer.rgb)
+        self._show_channels(shape, axes.channel, is_rgb=layer.rgb, chosen=channel)
 
     def _show_planes(self, shape: tuple[int, ...], axes: LayerAxes) -> None:
         for control in self.planes.values():
@@ -124,13 +147,21 @@ class MovieSection(Section):
             spin.setRange(0, shape[axis] - 1)
             spin.setValue(plane)
             explain(spin, f"Axis {axis} is held at this index", f"Plane of axis {axis}")
-            spin.valueChanged.connect(lambda _: self._read())
+            spin.valueChanged.connect(lambda _: self._change_plane())
             self.planes[axis] = spin
             title = QLabel(f"Plane of axis {axis}")
             self._form.addRow(title, spin)
             self._hide(spin, hidden=shape[axis] == 1)
 
-    def _show_channels(self, shape: tuple[int, ...], axis: int | None, *, is_rgb: bool) -> None:
+    def _change_plane(self) -> None:
+        """Work on another plane, and show it."""
+        self._read()
+        if self._view is not None:
+            self._view.go_to(self._viewer.dims)
+
+    def _show_channels(
+        self, shape: tuple[int, ...], axis: int | None, *, is_rgb: bool, chosen: int | None = None
+    ) -> None:
         box = self.channel
         count = 0 if axis is None else shape[axis]
         box.blockSignals(True)
@@ -139,20 +170,20 @@ class MovieSection(Section):
             box.addItem("all channels", None)
         for channel in range(count if count > 1 else 0):
             box.addItem(f"channel {channel}", channel)
+        box.setCurrentIndex(max(box.findData(chosen), 0))
         box.blockSignals(False)
         self._hide(box, hidden=count < 2)
         self._hide(self.channel_axis, hidden=len(shape) < 4 and axis is None)
 
     def _take(self) -> None:
-        """Follow a change of the axes: what is left over is held at its middle."""
+        """Follow a change of the axes: what is left over is held at the plane that is shown."""
         layer = self.layer.value()
         if layer is None:
             return
         shape = full_resolution(layer).shape
         frame, channel = self.frame_axis.currentData(), self.channel_axis.currentData()
         left = [axis for axis in range(len(shape)) if axis not in (frame, channel)]
-        planes = {axis: shape[axis] // 2 for axis in left[:-2]}
-        axes = LayerAxes(frame=frame, channel=channel, planes=planes)
+        axes = LayerAxes(frame=frame, channel=channel, planes=self._planes(layer, left[:-2]))
         self._show_planes(shape, axes)
         self._show_channels(shape, channel, is_rgb=layer.rgb)
         self._read()
@@ -173,6 +204,7 @@ class MovieSection(Section):
             return
         frames, (height, width) = len(view), view.movie.shape
         self._set_reason(f"{frames} frame(s) of {height} x {width} pixels.")
+        remember_view(view)
         self._publish(view)
 
     def _fail(self, error: MaskTrackError) -> None:
@@ -194,6 +226,6 @@ class MovieSection(Section):
 
 
 def _named(layer: Image, axis: int) -> str:
-    """Give an axis' name in brackets; napari's own defaults are numbers, and say nothing."""
-    name = str(layer.axis_labels[axis]) if axis < layer.ndim else "colour"
-    return "" if name.lstrip("-").isdigit() else f" ({name})"
+    """Give an axis' name in brackets, if it has one."""
+    name = axis_name(layer, axis)
+    return f" ({name})" if name else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari_masktrack.errors import InputError
 from napari_masktrack.io.session_copy import SessionCopy
 from napari_masktrack.layers.create import notes_of
+from napari_masktrack.layers.notes import remember_session
 from napari_masktrack.widgets.engine import Phase
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def save_as(sessions: "Sessions", folder: Path) -> None:
         sessions.slices.finish()
         sessions.flush()
         session.go_on_in(copy)
+        remember_session(dock.workspace.require_movie(), session.folder)
         for layer in dock.viewer.layers:
             if notes_of(layer).get("session") == str(before.absolute()):
                 notes_of(layer)["session"] = str(session.folder.absolute())

@@ -80,7 +80,8 @@ class PropagateSection(Section):
         explain(self.everything, "Propagate to every frame", "The whole movie")
         explain(
             self.touched,
-            "Only between the annotated frames around your last corrections; the rest stays as it is",
+            "Only between the annotated frames of the corrected object around your corrections; the rest "
+            "stays as it is",
             "Only what the last correction touches",
         )
         explain(self.part, "Propagate to a range of frames", "A range of frames")
@@ -191,22 +192,3 @@ class PropagateSection(Section):
 
     def _is_on(self, name: str) -> bool:
         return bool(self.details.rows[name].read())
-
-
-def range_around(annotated: tuple[int, ...], corrected: set[int], frames: int) -> range | None:
-    """Give the frames that corrections touch: up to the annotated frames before and after them.
-
-    Parameters
-    ----------
-    annotated : tuple of int
-        All annotated frames, sorted.
-    corrected : set of int
-        The frames that were changed.
-    frames : int
-        Length of the movie.
-    """
-    if not corrected:
-        return None
-    before = [frame for frame in annotated if frame < min(corrected)]
-    after = [frame for frame in annotated if frame > max(corrected)]
-    return range(before[-1] if before else 0, (after[0] if after else frames - 1) + 1)

@@ -2,20 +2,31 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Layer
+from qtpy.QtCore import QTimer
 
 from napari_masktrack.errors import MaskTrackError
-from napari_masktrack.io.session import Session
+from napari_masktrack.io.session import LAYERS, Session, is_session
 from napari_masktrack.layers.create import notes_of, role_of
-from napari_masktrack.layers.reader import LayerData, read_drawings
-from napari_masktrack.layers.session import restore_look
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.notes import forget_session
+from napari_masktrack.layers.reader import Read, read_drawings
+from napari_masktrack.layers.session import restore_layers, restore_look
+from napari_masktrack.widgets.corrections import settling
 from napari_masktrack.widgets.engine import Phase
 
 if TYPE_CHECKING:
     from napari_masktrack.widgets.sessions import Sessions
+
+
+SAID = 3
+"""So many things that could not be read are said one by one."""
 
 
 class Reopening:
@@ -29,9 +40,19 @@ class Reopening:
     def __init__(self, sessions: "Sessions") -> None:
         self._sessions = sessions
         self.dock, self.workspace = sessions.dock, sessions.workspace
+        self._pending = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the movie has a session that is not taken up yet, or could not be."""
+        return self._pending
+
+    def give_up(self) -> None:
+        """Take up nothing any more: there is a session now, or another movie."""
+        self._pending = False
 
     def open(self, folder: Path) -> None:
-        """Go on with a session; its movie is the one that is open, or is opened.
+        """Go on with a session; its movie is one that is shown, or is opened.
 
         Raises
         ------
@@ -39,7 +60,7 @@ class Reopening:
             There is no session, or its movie is another one or cannot be found.
         """
         self._sessions.flush()  # it may be the one that is open
-        self._show(folder, read_drawings(folder, self.workspace.view))
+        self._show(folder, read_drawings(folder, self._images()))
 
     def open_soon(self, folder: Path) -> None:
         """As `open`, but everything is read in the dock's thread; raises as `flush`."""
@@ -47,11 +68,11 @@ class Reopening:
         if now is not None and now.folder.absolute() == folder.absolute():
             self.open(folder)  # what is drawn meanwhile would be missing from what was read
             return
-        view, found = self.workspace.view, list[list[LayerData]]()
+        view, images, found = self.workspace.view, self._images(), list[Read]()
 
         def work() -> Iterator[Any]:
             yield Phase("Opening the session")
-            yield read_drawings(folder, view)
+            yield read_drawings(folder, images)
 
         def end(_ending: str, _message: str) -> None:
             self.dock.runner.ended.disconnect(end)
@@ -61,44 +82,77 @@ class Reopening:
         self.dock.runner.ended.connect(end)
         self.dock.runner.start(work, "opening a session", found.append)
 
-    def _show(self, folder: Path, read: list[LayerData]) -> None:
+    def adopt_soon(self, folder: Path) -> None:
+        """Take up the session of the movie of now, once all of its layers are there."""
+        view, self._pending = self.workspace.require_movie(), True
+        QTimer.singleShot(0, lambda: self._adopt_later(folder, view))
+
+    def _images(self) -> list[Image]:
+        """Give the layers that may be a session's movie, first the one that is chosen."""
+        chosen = self.dock.movie.layer.value()
+        images = [each for each in self.dock.viewer.layers if isinstance(each, Image) and not role_of(each)]
+        return sorted(images, key=lambda layer: layer is not chosen)
+
+    def _show(self, folder: Path, read: Read) -> None:
         """Show what was read: layers to draw on, or the movie too, whose session the dock then follows."""
-        layers = [Layer.create(*each) for each in read]
-        image = next((layer for layer in layers if isinstance(layer, Image)), None)
-        if image is not None:
+        layers, view, now = [Layer.create(*each) for each in read.layers], read.view, self._sessions.session
+        if view is None:
             for layer in layers:
                 self.dock.viewer.add_layer(layer)
-            self.dock.movie.set_value(image)
+            self.dock.movie.layer.set_value(layers[0])
             return
-        self._sessions.close()
-        drawings = self.workspace.require_drawings()
-        drawings.give_up()  # else what was drawn before would be saved into this session
+        if now is not None and now.folder.absolute() == folder.absolute():
+            self._sessions.close()
+        with _opened(folder) as session:  # if that is refused, nothing has changed
+            self._sessions.close()
+            seen = self.workspace.view
+            if seen is None or not seen.lies_like(view) or seen.channel != view.channel:
+                self.dock.movie.set_value(view)
+            drawings = self.workspace.require_drawings()
+            drawings.give_up()  # else what was drawn before would be saved into this session
+            self._draw_on(layers)
+            self._adopt(session, restored=layers, problems=read.problems)
+
+    def _draw_on(self, layers: Iterable[Layer]) -> None:
         for layer in layers:
             self.dock.viewer.add_layer(layer)
-            drawings.take(str(role_of(layer)), layer)
-        self._adopt(folder, restored=layers)
+            self.workspace.require_drawings().take(str(role_of(layer)), layer)
 
-    def adopt_later(self, folder: Path) -> None:
-        """Take up the session that the movie of now was opened from, whose other layers are there now."""
-        view = self.workspace.view
-        if self._sessions.session is None and view is not None and _is_of(view.layer, folder):
-            self.dock.attempt(lambda: self._adopt(folder))
-
-    def _adopt(self, folder: Path, restored: Sequence[Layer] = ()) -> None:
-        """Take up a session whose layers are in the viewer; those that were just restored are saved."""
-        view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
-        session = Session.open(folder)
+    def _adopt_later(self, folder: Path, view: LayerMovie) -> None:
+        if self._sessions.session is not None or self.workspace.view is not view:
+            return
+        if not is_session(folder):  # the user deleted it
+            forget_session(view)
+            self._pending = False
+            self._sessions.keep_drawings()
+            return
         try:
-            session.check_movie(view.movie)
-        except MaskTrackError:
-            session.close()
-            raise
-        for layer in list(self.dock.viewer.layers):
-            if _is_of(layer, folder) and role_of(layer) in self._sessions.stores():
-                self.dock.viewer.layers.remove(layer)
+            with _opened(folder) as session:
+                session.check_movie(view.movie)
+                missing = self._missing(session, view)
+                self._draw_on(missing)
+                self._adopt(session, missing, notes_of(view.layer).pop("problems", ()))
+        except MaskTrackError as error:
+            self.dock.complain(f"{error} Nothing is saved until you press 'Save session'.")
+
+    def _missing(self, session: Session, view: LayerMovie) -> list[Layer]:
+        """Read the layers to draw on that were deleted while the session was closed."""
+        drawings = self.workspace.require_drawings()
+        drawings.take_own()
+        held = {role for role in LAYERS if session.annotated_frames(role)}
+        held |= {"shapes"} if session.shapes() else set()
+        held |= {"masks"} if session.absent else set()
+        if held <= set(drawings.layers):
+            return []
+        return [each for role, each in restore_layers(session, view).items() if role not in drawings.layers]
+
+    def _adopt(self, session: Session, restored: Sequence[Layer], problems: Iterable[str]) -> None:
+        """Take up a session whose layers are in the viewer; those that were just restored are saved."""
+        drawings = self.workspace.require_drawings()
+        former = self._put_aside(session.folder)
         drawings.take_own()
         for role, layer in drawings.layers.items():
-            if layer in restored or _is_of(layer, folder):
+            if layer in restored or _is_of(layer, session.folder):
                 restore_look(session, role, layer)  # what read it could not say its contour
         masks = drawings.layers.get("masks")
         if masks is not None:
@@ -106,13 +160,51 @@ class Reopening:
         self._sessions.restore_settings(session.settings)
         self.workspace.close_result()
         self._sessions.begin(session, restored)
+        self._sessions.forget_weights()
         if session.weights.is_file():
-            self.dock.finetune.set_model(session.weights)
+            self.dock.finetune.set_model(session.weights, own=True)
         self.dock.finetune.set_former(session.former.latest_weights)
         self.dock.review.restore_scores(session.numbers.scores())
-        self._sessions.slices.start(self.workspace.restore_results(session), self._show_review)
-        for problem in session.problems:
-            self.dock.complain(problem)
+        results = self.workspace.restore_results(session)
+        work = chain(results, self._settling(), self._clear(former))
+        self._sessions.slices.start(work, lambda: self._end(session, problems))
+
+    def _settling(self) -> Iterator[int]:
+        """As `settling`, for the drawings and the result of the moment when it begins."""
+        yield from settling(self.workspace.require_drawings(), self.workspace.result)
+
+    def _put_aside(self, folder: Path) -> list[Layer]:
+        """Hide the masks of a session that are in the viewer: they are read anew; it may have others now."""
+        of_session = [layer for layer in self.dock.viewer.layers if _is_of(layer, folder)]
+        for layer in [each for each in of_session if role_of(each) == "probability"]:
+            self.dock.viewer.layers.remove(layer)  # nobody paints on it
+        former = [layer for layer in of_session if role_of(layer) == "result"]
+        for layer in former:
+            layer.visible, layer.name = False, f"{layer.name} (before)"
+        return former
+
+    def _clear(self, former: Iterable[Layer]) -> Iterator[None]:
+        """Remove masks that are shown anew, in steps; those that somebody painted on meanwhile stay."""
+        view, result = self.workspace.require_movie(), self.workspace.result
+        for layer in former:
+            same = tuple(layer.data.shape) == view.layout.shape
+            for frame in range(len(view) if same else 0):
+                now = 0 if result is None else result.labels(frame)
+                same = same and not (np.asarray(layer.data[view.layout.key(frame)]) != now).any()
+                yield
+            notes_of(layer).pop("session", None)
+            if same and layer in self.dock.viewer.layers:
+                self.dock.viewer.layers.remove(layer)
+            elif not same:
+                self.dock.bar.say(f"{layer.name!r} differs from what the session holds, so it was kept.")
+
+    def _end(self, session: Session, problems: Iterable[str]) -> None:
+        """Show what can be said of the result, and all that could not be read."""
+        self._show_review()
+        said = list(dict.fromkeys([*problems, *session.problems]))
+        more = f" And {len(said) - SAID} more such files." if len(said) > SAID else ""
+        if said:
+            self.dock.complain(" ".join(said[:SAID]) + more)
 
     def _show_review(self) -> None:
         """Show what can be said of a result that came back."""
@@ -128,6 +220,17 @@ class Reopening:
 def _is_of(layer: Layer, folder: Path) -> bool:
     """Whether a layer was opened from a session."""
     return bool(notes_of(layer).get("session") == str(folder.absolute()))
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Session]:
+    """Open a session for good; it is closed only if taking it up fails."""
+    session = Session.open(folder)
+    try:
+        yield session
+    except MaskTrackError:
+        session.close()
+        raise
 
 
 def scored(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

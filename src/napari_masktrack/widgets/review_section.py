@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Labels
+from napari.layers import Labels, Layer
 from napari.utils.colormaps import label_colormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
@@ -27,6 +27,11 @@ from napari_masktrack.widgets.timeline import Curve, Marks, Timeline
 
 SHOWN = {"confidence": "Confidence", "agreement": "Agreement of both sides", "J": "IoU (J)"}
 REDRAW = 150
+
+
+def is_reference(layer: Layer) -> bool:
+    """Whether a layer may hold true masks: not the user's own annotation of a movie."""
+    return role_of(layer) == "masks" and "movie" not in layer.metadata.get("masktrack", {})
 
 
 class ReviewSection(Section):
@@ -73,7 +78,7 @@ class ReviewSection(Section):
             title="Reference",
             tooltip="A layer with the true masks; without one each of your frames is left out in turn",
             nothing="none: leave-one-out",
-            accept=lambda layer: role_of(layer) == "masks",
+            accept=is_reference,
         )
         self.form().addRow("Reference", self.reference)
         self._add_scores()

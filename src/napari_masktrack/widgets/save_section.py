@@ -16,7 +16,7 @@ class SaveSection(Section):
     Attributes
     ----------
     asked : Signal(str)
-        'export', 'revert', 'save', 'save as' or 'open'.
+        'export', 'revert', 'save', 'save as', 'open' or 'open earlier'.
     """
 
     asked = Signal(str)
@@ -54,15 +54,33 @@ class SaveSection(Section):
             name="Save the session in another folder",
         )
         self.line(self.open, self.save, self.save_as)
+        self._add_earlier()
         self.where = note(NOWHERE)
         self.rows.addWidget(self.where)
         self.set_where(NOWHERE)
         self.set_state(has_result=False, can_revert=False)
 
+    def _add_earlier(self) -> None:
+        self.earlier = note()
+        self.open_earlier = button(
+            "Open it",
+            "Go on with the work on this movie that was saved last; 'Open session' has the others",
+            lambda: self.asked.emit("open earlier"),
+            name="Open the earlier work on this movie",
+        )
+        self.line(self.earlier, self.open_earlier).setStretch(0, 3)
+        self.set_earlier("")
+
     def set_state(self, *, has_result: bool, can_revert: bool) -> None:
         """Say what can be done now."""
         self.export.setEnabled(has_result)
         self.revert.setEnabled(can_revert)
+
+    def set_earlier(self, text: str) -> None:
+        """Say that there is earlier work on the movie; nothing to say hides the line."""
+        self.earlier.setText(text)
+        self.earlier.setVisible(bool(text))
+        self.open_earlier.setVisible(bool(text))
 
     def set_where(self, text: str) -> None:
         """Say where the work is kept."""

@@ -17,8 +17,11 @@ from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.io.session import SESSION_SUFFIX, MovieReference, Session, SessionObject
 from napari_masktrack.layers.create import notes_of
+from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.notes import remember_session, remembered_session
 from napari_masktrack.layers.session import SessionLink
 from napari_masktrack.layers.stored import StoredFrames
+from napari_masktrack.widgets.earlier import Earlier
 from napari_masktrack.widgets.exports import export
 from napari_masktrack.widgets.moving import save_as
 from napari_masktrack.widgets.preferences import free_folder, open_sessions_here
@@ -51,9 +54,12 @@ class Sessions(QObject):
         self.slices = Slices(self)
         self.slices.failed.connect(dock.complain)
         self._beginning: Job | None = None
+        self._keeping: Job | None = None
         self._opened: list[Session] = []
         self.reopening = Reopening(self)
+        self.earlier = Earlier(self)
         self._watched: Watched | None = None
+        self.workspace.leaving.connect(self._leave_movie)
         self.workspace.result_changed.connect(self._note_result)
         dock.destroyed.connect(partial(_close_all, self._opened))
         self._timer = QTimer(self, interval=TICK)
@@ -76,14 +82,13 @@ class Sessions(QObject):
         """
         view = self.workspace.require_movie()
         self.close()
-        planes = tuple(view.axes.planes.items())
-        path = view.layer.source.path
-        self._create(folder, MovieReference.of(view.movie, path=path, planes=planes))
+        self._create(folder, view.reference())
 
     def create_by_itself(self) -> None:
         """Begin a session where nobody chose a folder, so that no work is lost; soon, off the main thread."""
         view, folder = self.workspace.view, self.dock.preferences.sessions
-        if view is not None and self.session is None and self._beginning is None:
+        free = self.session is None and self._beginning is None and not self.reopening.is_pending
+        if view is not None and free:
             self._create_soon(lambda: free_folder(folder, view.movie.name))
 
     def _create_soon(self, place: Callable[[], Path], *, chosen: bool = False) -> None:
@@ -91,12 +96,10 @@ class Sessions(QObject):
         if self._beginning is not None:
             self._beginning.cancel()
         view = self.workspace.require_movie()
-        path, planes = view.layer.source.path, tuple(view.axes.planes.items())
-        job = Job(lambda: iter([MovieReference.of(view.movie, path=path, planes=planes)]), title="session")
+        job = Job(lambda: iter([view.reference()]), title="session")
 
         def begin(reference: MovieReference) -> None:
-            now = self.workspace.view
-            if now is not None and now.layer is view.layer and (chosen or self.session is None):
+            if view.lies_like(self.workspace.view) and (chosen or self.session is None):
                 self.close()
                 self.dock.attempt(lambda: self._create(place(), reference))
                 if chosen and self.session is not None:
@@ -115,6 +118,7 @@ class Sessions(QObject):
     def _create(self, folder: Path, reference: MovieReference) -> None:
         session = Session.create(folder, reference, settings=self.settings())
         self.begin(session)
+        self.keep_weights()
         stores = [store for store in self.stores().values() if store is not None]
         if stores:
             self.slices.start(chain(*[store.save_to(session) for store in stores]), self.save_numbers)
@@ -160,6 +164,7 @@ class Sessions(QObject):
 
     def release(self) -> None:
         """Save and close; the dock is closing."""
+        self.earlier.forget()
         if self._beginning is not None:
             self._beginning.cancel()
         try:
@@ -167,23 +172,29 @@ class Sessions(QObject):
         except MaskTrackError as error:
             self.dock.complain(str(error))
 
+    def _leave_movie(self) -> None:
+        """Save the work on a movie that is left, and let its session go."""
+        if self._beginning is not None:
+            self._beginning.cancel()
+        self.reopening.give_up()
+        self.earlier.forget()
+        self.dock.attempt(self.close)
+        self.forget_weights()
+
     def follow_movie(self) -> None:
-        """Let the session of another movie go; take up that of a movie that was opened from one."""
+        """Look at the movie as it is seen now; take up the session that it had before."""
         view, drawings = self.workspace.view, self.workspace.drawings
-        if self.session is not None and not (
-            view is not None
-            and self.link
-            and self.link.view.layer is view.layer
-            and self.link.view.layout == view.layout
-        ):
-            self.dock.attempt(self.close)
-        if drawings is not None:
-            drawings.changed.connect(self._watch)
-            drawings.edited.connect(self._note)
-        folder = None if view is None else notes_of(view.layer).get("session")
-        if folder and self.session is None:
-            # Its other layers come next.
-            QTimer.singleShot(0, lambda: self.reopening.adopt_later(Path(folder)))
+        if view is None or drawings is None:
+            return
+        drawings.changed.connect(self._watch)
+        drawings.edited.connect(self._note)
+        folder = remembered_session(view)
+        if self.link is not None:
+            self.link.look(view)
+        elif folder is not None:
+            self.reopening.adopt_soon(folder)
+        else:
+            self.earlier.look_for(view)
 
     # Settings
 
@@ -208,6 +219,34 @@ class Sessions(QObject):
                 self.dock.propagate.set_value(PropagationConfig(**settings["propagate"]))
             self.dock.finetune.flow.setChecked(bool(settings.get("finetune_flow")))
             self.dock.propagate.crf_search.setChecked(bool(settings.get("crf_search")))
+
+    # Weights
+
+    def save_weights(self, view: LayerMovie, write: Callable[[Path], object]) -> None:
+        """Let somebody write the weights for a movie into its session, if it has one now; from any thread."""
+        session = self.session
+        if session is not None and view.lies_like(self.workspace.view):
+            session.save_weights(write)
+
+    def keep_weights(self) -> None:
+        """Write the weights of now, in a thread, into a session that began after they were fine-tuned."""
+        runner, session = self.dock.runner, self.session
+        write = runner.engine.save
+        if session is None or write is None or runner.is_running or session.weights.is_file():
+            return
+        work = partial(session.save_weights, write)
+        self._keeping = Job(lambda: iter([work()]), title="saving the weights", after=runner.job)
+        self._keeping.ended.connect(self._end_keeping)
+        self._keeping.start()
+
+    def _end_keeping(self, _ending: str, message: str) -> None:
+        if message:
+            self.dock.complain(message)
+
+    def forget_weights(self) -> None:
+        """Start from the built-in weights, or those that are chosen: those of now are another movie's."""
+        self.dock.runner.engine.drop()
+        self.dock.finetune.forget()
 
     # Exporting
 
@@ -246,7 +285,9 @@ class Sessions(QObject):
 
     def ask_open(self) -> None:
         """Ask which session."""
-        name = QFileDialog.getExistingDirectory(self.dock, "The folder of a session")
+        place = self.dock.preferences.sessions if self.session is None else self.session.folder.parent
+        start = str(place) if place.is_dir() else ""
+        name = QFileDialog.getExistingDirectory(self.dock, "The folder of a session", start)
         if name:
             self.reopening.open_soon(Path(name))
 
@@ -257,8 +298,12 @@ class Sessions(QObject):
         view = self.workspace.require_movie()
         self.workspace.session = session
         self._opened[:] = [session]
+        self.reopening.give_up()
+        self.earlier.forget()
+        remember_session(view, session.folder)
         open_sessions_here()
         self.link = SessionLink(session, view, dims=self.dock.viewer.dims)
+        self.link.look(view)
         self._watched = Watched(self.link, self.dock.bar.say, self.dock.complain)
         self._watch(restored)
         self._show_results()
@@ -284,6 +329,8 @@ class Sessions(QObject):
         for role, store in self.stores().items():
             if self.link is not None:
                 self.link.show(role, None if store is None else store.layer)
+            if self.session is not None and store is not None:
+                notes_of(store.layer)["session"] = str(self.session.folder.absolute())
 
     def _forget_result(self, session: Session) -> None:
         """Take what the user deleted out of the session: masks are kept beside, probabilities are not."""
@@ -298,11 +345,16 @@ class Sessions(QObject):
         """Give result and probabilities, by role."""
         return {"result": self.workspace.result, "probability": self.workspace.probability}
 
+    def keep_drawings(self) -> None:
+        """Begin a session by itself if something is drawn that none holds, and if that is wanted."""
+        drawings = self.workspace.drawings
+        if drawings is not None and drawings.layers and self.dock.preferences.autosave:
+            self.create_by_itself()
+
     def _note(self, what: str, _frame: Any) -> None:
         drawings, link = self.workspace.drawings, self.link
-        if drawings is not None and link is None and self.dock.preferences.autosave:
-            self.create_by_itself()
         if link is None or drawings is None:
+            self.keep_drawings()
             return
         if what == "absent":
             link.note("absent")

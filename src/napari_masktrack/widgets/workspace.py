@@ -23,6 +23,8 @@ class Workspace(QObject):
 
     Attributes
     ----------
+    leaving : Signal
+        The movie will be another one, another plane of it, or none; drawings and result are still there.
     movie_changed : Signal
         Another movie, or none: `drawings` and `result` are new.
     result_changed : Signal
@@ -31,6 +33,7 @@ class Workspace(QObject):
         Bytes from which on a result lies on disk.
     """
 
+    leaving = Signal()
     movie_changed = Signal()
     result_changed = Signal()
     problem = Signal(str)
@@ -48,12 +51,9 @@ class Workspace(QObject):
 
     def set_movie(self, view: LayerMovie | None) -> None:
         """Work on another movie, or look at the same one with other channels."""
-        same = (
-            view is not None
-            and self.view is not None
-            and view.layer is self.view.layer
-            and view.layout == self.view.layout
-        )
+        same = view is not None and view.lies_like(self.view)
+        if not same and self.view is not None:
+            self.leaving.emit()
         kept = dict(self.drawings.layers) if same and self.drawings is not None else {}
         if self.drawings is not None:
             self.drawings.release()
