@@ -217,8 +217,10 @@ def test_the_tracker_is_fine_tuned_and_timed(evaluation, weights, method):
     )
     (judged,) = run(replace(evaluation, problems=evaluation.problems[:1], settings=settings))
     assert 0 <= judged.score.columns()["J mean"] <= 1
-    assert judged.record["finetuning_steps"] == 1
-    assert judged.record["seconds"] > judged.record["finetuning_seconds"] > 0
+    # an untrained network is not sure enough of what the box holds to learn from it
+    assert judged.record["finetuning_steps"] == (method == "masktrack")
+    assert judged.record["seconds"] > judged.record["finetuning_seconds"] >= 0
+    assert (judged.record["finetuning_seconds"] > 0) == (method == "masktrack")
     assert judged.record["propagation"]["crop_size"] == 64
     assert judged.record["weights"] == "untrained.safetensors"
     assert len(judged.record["weights_sha256"]) == 64

@@ -54,6 +54,7 @@ class Sessions(QObject):
         self.slices = Slices(self)
         self.slices.failed.connect(dock.complain)
         self._beginning: Job | None = None
+        self._wanted: tuple[LayerMovie, Callable[[], Path], bool] | None = None
         self._keeping: Job | None = None
         self._opened: list[Session] = []
         self.reopening = Reopening(self)
@@ -97,18 +98,20 @@ class Sessions(QObject):
             self._beginning.cancel()
         view = self.workspace.require_movie()
         job = Job(lambda: iter([view.reference()]), title="session")
-
-        def begin(reference: MovieReference) -> None:
-            if view.lies_like(self.workspace.view) and (chosen or self.session is None):
-                self.close()
-                self.dock.attempt(lambda: self._create(place(), reference))
-                if chosen and self.session is not None:
-                    self.dock.bar.say(f"Saved in {self.session.folder}.", "good")
-
-        job.arrived.connect(begin)
+        # a method of this object, so that nothing is called any more once the dock is gone
+        job.arrived.connect(self._begin_there)
         job.ended.connect(self._end_beginning)
-        self._beginning = job
+        self._beginning, self._wanted = job, (view, place, chosen)
         job.start()
+
+    def _begin_there(self, reference: MovieReference) -> None:
+        assert self._wanted is not None
+        view, place, chosen = self._wanted
+        if view.lies_like(self.workspace.view) and (chosen or self.session is None):
+            self.close()
+            self.dock.attempt(lambda: self._create(place(), reference))
+            if chosen and self.session is not None:
+                self.dock.bar.say(f"Saved in {self.session.folder}.", "good")
 
     def _end_beginning(self, ending: str, message: str) -> None:
         self._beginning = None
