@@ -72,6 +72,15 @@ def link(viewer, view, session, clock):
     link.close()
 
 
+@pytest.fixture
+def followed(viewer, view, session, link):
+    """A result whose painting the link saves."""
+    store = ResultStore(view, session=session)
+    viewer.add_layer(store.layer)
+    link.follow(store)
+    return store
+
+
 def paint(viewer, view, layer, frame, label):
     view.go_to(viewer.dims, frame)
     layer.paint((frame, 10, 10), label)
@@ -244,10 +253,8 @@ def test_a_layer_that_was_changed_unwatched_is_saved_as_it_is(view, session, lin
     assert session.absent == ()
 
 
-def test_corrections_of_the_result_are_saved(viewer, view, session, link):
-    store = ResultStore(view, session=session)
-    viewer.add_layer(store.layer)
-    link.follow(store)
+def test_corrections_of_the_result_are_saved(viewer, view, session, link, followed):
+    store = followed
     store.begin()
     store.write_frame(FrameResult(3, np.full(SIZE, 2, np.uint16), {2: 1.0}, {2: 0}), viewer.dims)
     store.end()
@@ -262,10 +269,10 @@ def test_corrections_of_the_result_are_saved(viewer, view, session, link):
     assert not session.results.read(3).any()
 
 
-def test_what_is_painted_where_there_is_no_result_yet_is_saved_and_counts(viewer, view, session, link):
-    store = ResultStore(view, session=session)
-    viewer.add_layer(store.layer)
-    link.follow(store)
+def test_what_is_painted_where_there_is_no_result_yet_is_saved_and_counts(
+    viewer, view, session, link, followed
+):
+    store = followed
     paint(viewer, view, store.layer, 5, 300)
     link.flush()
     assert session.results.written == store.done == (5,)
@@ -274,20 +281,16 @@ def test_what_is_painted_where_there_is_no_result_yet_is_saved_and_counts(viewer
     assert not session.results.read(5).any()
 
 
-def test_a_long_stroke_on_the_result_is_saved_before_it_ends(viewer, view, session, link):
-    store = ResultStore(view, session=session)
-    viewer.add_layer(store.layer)
-    link.follow(store)
+def test_a_long_stroke_on_the_result_is_saved_before_it_ends(viewer, view, session, link, followed):
+    store = followed
     with store.layer.block_history():
         paint(viewer, view, store.layer, 3, 7)
         link.flush()
         assert session.results.read(3)[10, 10] == 7
 
 
-def test_what_a_propagation_writes_and_takes_back_is_no_painting(viewer, view, session, link):
-    store = ResultStore(view, session=session)
-    viewer.add_layer(store.layer)
-    link.follow(store)
+def test_what_a_propagation_writes_and_takes_back_is_no_painting(viewer, view, session, link, followed):
+    store = followed
     store.begin()
     store.write_frame(FrameResult(3, np.full(SIZE, 2, np.uint16), {2: 1.0}, {2: 0}), viewer.dims)
     assert link.tick() == {}

@@ -351,6 +351,7 @@ def test_the_papers_recipe_trains_the_papers_network(data):
     content = tomllib.loads(text)
     config = TrainConfig(**content["train"])
     assert content["samples"]["paper"]
+    assert not content["samples"]["rollout"]
     assert (config.backbone, config.optimiser, config.batch, config.steps) == ("vgg16", "sgd", 10, 20_000)
     assert config.rate == config.trunk_rate == 1e-3
     before = torch.get_rng_state()

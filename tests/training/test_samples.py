@@ -100,7 +100,7 @@ def test_shares_of_empty_and_box_guidance_are_kept():
 
 
 def test_the_paper_s_guidance_is_moved_bent_and_always_widened():
-    config = SampleConfig(size=96, paper=True, empty=1.0, box=1.0, stray=1.0, photometric=False)
+    config = SampleConfig(size=96, paper=True, empty=1.0, box=1.0, rollout=False, photometric=False)
     growth, centres = [], []
     for seed in range(20):
         mask = rough_guidance(ellipse(), rng(seed), config, jump=1.0)

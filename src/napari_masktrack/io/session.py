@@ -167,7 +167,8 @@ class Session:
         with self._writing:
             self.require_writable()
             copy.finish()
-            self._release()
+            assert self._lock is not None, "it is writable"
+            self._lock.release()
             self.folder, self._lock = copy.folder, copy.lock
             self._head.move(copy.folder)
             self.reread()
@@ -176,7 +177,8 @@ class Session:
         """Let others write; nothing needs to be saved then. Weights that are being written come first."""
         with self._writing:
             self.read_only = True
-            self._release()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Self:
         """Give the session itself."""
@@ -369,7 +371,8 @@ class Session:
 
     def note_problem(self, problem: str) -> None:
         """Add to the problems what is not among them yet."""
-        self.problems += [problem] if problem not in self.problems else []
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def require_writable(self) -> None:
         """Refuse to write into a session that is open to read only.
@@ -385,10 +388,6 @@ class Session:
     @property
     def _shapes_file(self) -> Path:
         return self.folder / "annotations" / "shapes.json"
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
 
     def _layer(self, kind: str) -> Path:
         if kind not in LAYERS:

@@ -99,12 +99,7 @@ class FormerWork:
     def keep_weights(self) -> Path | None:
         """Copy the weights of now, before others take their place; gives the file, None without weights.
 
-        Raises
-        ------
-        OutputError
-            The session is open to read only.
-        WorkError
-            The disk refused.
+        Raises as `take_drawings`.
         """
         session = self._session
         session.require_writable()

@@ -85,7 +85,7 @@ class SampleConfig:
         Share of samples with an ellipse cut off or added.
     paper : bool
         Guidance is deformed as in the paper and no other way: scale, shift, spline and a dilation of 5
-        pixels of the crop (section 3.1); `empty`, `box`, `lobe`, `stray` and `rollout` mean nothing.
+        pixels of the crop (section 3.1); `empty`, `box` and `lobe` mean nothing.
     exact : bool
         Guidance is the true mask itself, also where it would be lost or hidden; nothing below applies.
     bend, dilation : bool
@@ -191,8 +191,7 @@ def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> C
     flip = bool(rng.random() < 0.5)
     past = scene.target if config.exact else scene.past
     guidance = rough_guidance(past, rng, config, jump=scene.jump)
-    drawn = not config.exact and not config.paper
-    if drawn and config.stray and scene.other is not None and rng.random() < config.stray:
+    if config.stray and not config.exact and scene.other is not None and rng.random() < config.stray:
         strayed = rough_guidance(scene.other, rng, config, jump=scene.jump)
         guidance = strayed if rng.random() < WHOLLY else guidance | strayed
     if scene.lost and not config.exact:
@@ -216,8 +215,7 @@ def make_clip(scene: Scene, rng: np.random.Generator, config: SampleConfig) -> C
         views = [replace(view, image=image) for view, image in zip(views, images, strict=True)]
     link = first @ np.linalg.inv(before) @ np.linalg.inv(second)
     reference = views[2] if len(views) > 2 else None
-    rollout = config.rollout and not config.paper
-    return Clip((views[0], views[1]), _normalised(link, config.size), rollout, reference)
+    return Clip((views[0], views[1]), _normalised(link, config.size), config.rollout, reference)
 
 
 def _reference(origin: Scene, rng: np.random.Generator, config: SampleConfig, *, flip: bool) -> View:
