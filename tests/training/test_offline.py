@@ -132,6 +132,8 @@ def test_what_compares_is_added_to_a_network_that_has_none(data, tmp_path):
         RECIPE.replace("steps = 6", 'steps = "six"'),
         RECIPE.replace("weight = 0.5", "weight = 0.0"),
         RECIPE.replace("weight = 0.5", "weight = -1.0"),
+        "mean_with = 3\n" + RECIPE,
+        "mean_with = [6]\n" + RECIPE,
         "data = []",
         'data = "cells"',
         "data = 5",
@@ -335,6 +337,36 @@ def test_the_result_may_be_blended_with_the_network_it_began_with(data):
     assert torch.allclose(learnt[0.0], given, atol=1e-3)
     with pytest.raises(ConfigError, match="needs weights to start from"):
         list(train(replace(recipe, start=None, config=config), data / "mine.safetensors"))
+
+
+def test_the_result_may_be_the_mean_of_what_was_there_on_the_way(data):
+    def weight(name):
+        return load_checkpoint(data / f"{name}.safetensors").network.state_dict()["head.fc6.weight"]
+
+    recipe, parts = recipe_of(data, rate=0.5, average=0.0), {}
+    for step in train(recipe, data / "last.safetensors", keep_every=1):
+        if step.step in (2, 3):
+            parts[step.step] = weight("last.training")
+    parts[6] = weight("last")
+    list(train(replace(recipe, mean_with=(2, 3)), data / "mean.safetensors"))
+    assert not torch.allclose(parts[6], parts[2], atol=1e-2)
+    assert torch.allclose(weight("mean"), sum(parts.values()) / 3, atol=1e-3)
+    assert [path.name for path in data.glob("mean*")] == ["mean.safetensors"]
+    notes = load_checkpoint(data / "mean.safetensors").notes
+    assert notes["settings"].endswith("mean_with=[2, 3]")
+
+
+def test_a_training_whose_mean_lacks_a_part_does_not_go_on(data):
+    recipe, early = replace(recipe_of(data), mean_with=(2,)), data / "mine.step2.safetensors"
+    steps = train(recipe, data / "mine.safetensors")
+    assert [next(steps).step for _ in range(3)] == [1, 2, 3]
+    steps.close()
+    early.rename(data / "moved")
+    with pytest.raises(CheckpointError, match=r"mine\.step2\.safetensors is missing, a part of the mean"):
+        next(train(recipe, data / "mine.safetensors"))
+    (data / "moved").rename(early)
+    assert [step.step for step in train(recipe, data / "mine.safetensors")] == [3, 4, 5, 6]
+    assert not early.exists()
 
 
 def test_a_network_with_another_backbone_or_two_beginnings_are_refused(data):

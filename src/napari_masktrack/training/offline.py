@@ -4,7 +4,7 @@ A recipe names the data and the settings; the weights in this package are made f
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -53,11 +53,14 @@ class Recipe:
         A whole network of ours to begin with, instead of `pretrained`.
     samples : SampleConfig
         What guidance is like; an ablation changes it. The size comes from `config`.
+    mean_with : tuple of int
+        The result is the mean of the weights at the end and after these steps ("model soup", Wortsman et
+        al., ICML 2022).
 
     Raises
     ------
     ConfigError
-        Both `pretrained` and `start` are given.
+        Both `pretrained` and `start` are given, or the training has not as many steps as `mean_with` says.
     """
 
     config: TrainConfig
@@ -65,11 +68,17 @@ class Recipe:
     pretrained: Path | None = None
     start: Path | None = None
     samples: SampleConfig = field(default_factory=SampleConfig)
+    mean_with: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse two beginnings."""
+        """Refuse two beginnings, and steps that never come."""
         if self.pretrained is not None and self.start is not None:
             raise ConfigError("A training begins with either pretrained or start; leave one of them out.")
+        never = [step for step in self.mean_with if not 0 < step < self.config.steps]
+        if never:
+            raise ConfigError(
+                f"mean_with has {never[0]}; give steps before the last of the {self.config.steps}."
+            )
 
 
 def read_recipe(path: Path, data: Path) -> Recipe:
@@ -79,8 +88,8 @@ def read_recipe(path: Path, data: Path) -> Recipe:
     ----------
     path : Path
         Has the tables ``[train]`` (fields of `TrainConfig`), ``[[data]]`` (images, masks, and
-        optionally instances, weight, jump) and optionally ``[samples]`` (fields of `SampleConfig`) and
-        ``pretrained`` or ``start``.
+        optionally instances, weight, jump) and optionally ``[samples]`` (fields of `SampleConfig`),
+        ``pretrained`` or ``start``, and ``mean_with``.
     data : Path
         Folder to which the paths inside are relative.
 
@@ -97,11 +106,12 @@ def read_recipe(path: Path, data: Path) -> Recipe:
         samples = SampleConfig(**content.get("samples", {}))
         datasets = tuple(_dataset(entry, data) for entry in content["data"])
         begin = {name: data / content[name] for name in ("pretrained", "start") if content.get(name)}
+        mean_with = tuple(int(step) for step in content.get("mean_with", ()))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is no recipe ({error}); see docs/model-card.md for one.") from error
     if any(dataset.weight < 0 for dataset in datasets) or not sum(dataset.weight for dataset in datasets):
         raise ConfigError(f"{path} names no data; give a table [[data]] with a weight above 0.")
-    return Recipe(config=config, datasets=datasets, samples=samples, **begin)
+    return Recipe(config=config, datasets=datasets, samples=samples, mean_with=mean_with, **begin)
 
 
 def _dataset(entry: Mapping[str, Any], data: Path) -> Dataset:
@@ -122,7 +132,8 @@ def train(
     ----------
     recipe : Recipe
     output : Path
-        ``.safetensors`` file; while the training runs, ``NAME.training.safetensors`` lies beside it.
+        ``.safetensors`` file; while the training runs, ``NAME.training.safetensors`` lies beside it, and
+        ``NAME.step1000.safetensors`` if the weights after 1,000 steps go into the mean.
     device : torch.device, optional
         The CPU by default.
     keep_every : int
@@ -142,7 +153,8 @@ def train(
     config = recipe.config
     device = device or torch.device("cpu")
     partial = output.with_name(f"{output.stem}.training.safetensors")
-    network, first_step = _start(recipe, partial)
+    snapshots = {step: output.with_name(f"{output.stem}.step{step}.safetensors") for step in recipe.mean_with}
+    network, first_step = _start(recipe, partial, snapshots)
     network = place(network, device)
     averaged = running_average(network, config.average).to(device)
     schedule = Schedule(
@@ -151,18 +163,31 @@ def train(
     )  # fmt: skip
     with closing(prefetch(_batches(recipe, first_step))) as batches:
         for progress in fit(network, batches, schedule, averaged=averaged):
-            done = progress.step == config.steps
-            if done or progress.step % keep_every == 0:
-                result = averaged.module
-                assert isinstance(result, GuidedNetwork)
-                if done and config.blend < 1:
-                    keep_share(result, place(new_network(recipe), device).state_dict(), config.blend)
-                save_checkpoint(output if done else partial, result, _notes(recipe, progress.step), half=done)
+            step, result = progress.step, averaged.module
+            assert isinstance(result, GuidedNetwork)
+            if step in snapshots:
+                save_checkpoint(snapshots[step], result, _notes(recipe, step))
+            if step == config.steps:
+                _mix(recipe, result, snapshots.values())
+                save_checkpoint(output, result, _notes(recipe, step), half=True)
+            elif step % keep_every == 0 or step in snapshots:
+                save_checkpoint(partial, result, _notes(recipe, step))
             yield progress
-    partial.unlink(missing_ok=True)
+    for path in (partial, *snapshots.values()):
+        path.unlink(missing_ok=True)
 
 
-def _start(recipe: Recipe, partial: Path) -> tuple[GuidedNetwork, int]:
+def _mix(recipe: Recipe, network: GuidedNetwork, snapshots: Iterable[Path]) -> None:
+    """Take the mean with what was kept on the way, then the share of the change that is to be kept."""
+    device = next(network.parameters()).device
+    for count, path in enumerate(snapshots, start=1):
+        kept = place(load_checkpoint(path).network, device)
+        keep_share(network, kept.state_dict(), count / (count + 1))
+    if recipe.config.blend < 1:
+        keep_share(network, place(new_network(recipe), device).state_dict(), recipe.config.blend)
+
+
+def _start(recipe: Recipe, partial: Path, snapshots: Mapping[int, Path]) -> tuple[GuidedNetwork, int]:
     if recipe.config.blend < 1 and recipe.start is None:
         raise ConfigError(f"blend is {recipe.config.blend}, which needs weights to start from; name some.")
     network = new_network(recipe)
@@ -175,6 +200,11 @@ def _start(recipe: Recipe, partial: Path) -> tuple[GuidedNetwork, int]:
         raise CheckpointError(
             f"{partial} is left from another training ({steps or 'unknown'} steps of "
             f"{kept.network.description}); delete it or choose another output."
+        )
+    lost = [path for step, path in snapshots.items() if step <= int(steps) and not path.is_file()]
+    if lost:
+        raise CheckpointError(
+            f"{lost[0]} is missing, a part of the mean; bring it back, or delete {partial} to begin anew."
         )
     network.load_state_dict(kept.network.state_dict())
     return network, int(steps)
@@ -242,7 +272,8 @@ def _batches(recipe: Recipe, first_step: int) -> Iterator[Sequence[Clip]]:
 def _notes(recipe: Recipe, steps: int) -> dict[str, str]:
     data = ", ".join(f"{len(d.pairs)} images of {d.pairs[0][0].parent.parent.name}" for d in recipe.datasets)
     changed = {k: v for k, v in asdict(recipe.samples).items() if v != getattr(SampleConfig(), k)}
-    settings = ", ".join(f"{k}={v}" for k, v in {**asdict(recipe.config), **changed}.items())
+    mean = {"mean_with": list(recipe.mean_with)} if recipe.mean_with else {}
+    settings = ", ".join(f"{k}={v}" for k, v in {**asdict(recipe.config), **changed, **mean}.items())
     begun = recipe.start or recipe.pretrained
     start = begun.name if begun else "random"
     return {"steps": str(steps), "data": data, "settings": settings, "start": start, "version": __version__}
