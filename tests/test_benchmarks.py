@@ -167,6 +167,25 @@ def test_an_interrupted_video_run_goes_on_and_writes_its_table(data, weights, th
     assert "python -m benchmarks video --data" in text
 
 
+def test_curves_are_measured_written_and_drawn(data, weights, threads, tmp_path, monkeypatch):
+    def brief(steps=2):
+        return FinetuneConfig(steps=steps, batch=1, size=64)
+
+    monkeypatch.setattr("benchmarks.curve.quick", brief)
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table:curve-crop -->\n<!-- end -->\n<!-- table:curve-steps -->\n<!-- end -->\n")
+    command = ["curve", "--data", str(data), "--sequences", "still", "--model", str(weights)]
+    command += ["--sizes", "64,96", "--steps", "0,1", "--out", str(tmp_path / "kept.json")]
+    assert program.main([*command, "--threads", "1", "--document", str(page)]) == 0
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "---" not in line]
+    assert [row[0] for row in rows] == ["crop size (px)", "64", "96", "steps", "0", "1"]
+    assert rows[-2][-1] == "0.0"
+    assert float(rows[-1][-1]) > 0
+    for name in ("curve-crop.png", "curve-steps.png"):
+        assert Image.open(tmp_path / "images" / name).size[0] > 400
+
+
 def test_bad_input_ends_with_code_two_and_one_line(tmp_path, weights, capsys):
     assert program.main(["video", "--data", str(tmp_path), "--models", str(weights)]) == 2
     error = capsys.readouterr().err
