@@ -8,12 +8,16 @@ import torch
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from napari_masktrack.config import TrainConfig
 from napari_masktrack.model.checkpoint import load_checkpoint, save_checkpoint
 from napari_masktrack.model.network import MaskNetwork
 from napari_masktrack.training import offline
+from napari_masktrack.training.datasets import Dataset, find_pairs
+from napari_masktrack.training.recipes import Recipe, training_notes
 
 SMALL = "--batch 1 --size 64 --device cpu"
 TRAIN = f"train --images images --masks masks --output net.safetensors {SMALL}"
+PAPER = "train --recipe v.toml --start {weights} --data . --output net.safetensors --device cpu"
 CHECKPOINT = "net.training.safetensors"
 
 
@@ -39,9 +43,14 @@ def place(data):
     return data
 
 
-def unfinished(data, steps):
+def unfinished(data, steps, **changes):
+    """Leave what `TRAIN` leaves when it is stopped after so many steps."""
     torch.manual_seed(1)
-    save_checkpoint(data / CHECKPOINT, MaskNetwork(), {"steps": str(steps)})
+    recipe = Recipe(
+        config=TrainConfig(batch=1, size=64, **changes),
+        datasets=(Dataset(find_pairs(data / "images", data / "masks")),),
+    )
+    save_checkpoint(data / CHECKPOINT, MaskNetwork(), training_notes(recipe, steps))
 
 
 def mean_difference(one, other):
@@ -124,35 +133,71 @@ def test_an_interrupted_training_goes_on(run, data):
     done = run(f"{TRAIN} --steps 6")
     assert done.code == 0
     assert notices(done) == [f"Going on from {CHECKPOINT}, which has 4 steps."]
-    assert done.out.startswith("Trained 6 steps")
+    assert done.out.startswith("Trained 2 steps")
     assert not (data / CHECKPOINT).exists()
 
 
-@pytest.mark.usefixtures("listening")
-@pytest.mark.parametrize(
-    ("begun", "start", "said"),
-    [
-        (4, "", f"{CHECKPOINT} keeps its first 4 steps; the same command goes on from there."),
-        (0, "", "It had not come to its first checkpoint, so nothing is kept."),
-        (0, "--start {weights}", "It had not come to its first checkpoint, so nothing is kept."),
-    ],
-)
-def test_ctrl_c_says_what_is_kept(run, data, weights, monkeypatch, begun, start, said):
+def interrupt(monkeypatch, *, steps=1):
+    """Let Ctrl-C come while the training makes its n-th step."""
     fit = offline.fit
 
     def interrupted(*arguments, **options):
-        for step in fit(*arguments, **options):
-            signal.raise_signal(signal.SIGINT)
+        for count, step in enumerate(fit(*arguments, **options), start=1):
+            if count == steps:
+                signal.raise_signal(signal.SIGINT)
             yield step
 
     monkeypatch.setattr(offline, "fit", interrupted)
+
+
+@pytest.mark.usefixtures("listening")
+@pytest.mark.parametrize(("begun", "start"), [(4, ""), (0, ""), (0, "--start {weights}")])
+def test_ctrl_c_keeps_every_step_and_says_so(run, data, weights, monkeypatch, begun, start):
+    interrupt(monkeypatch)
     if begun:
         unfinished(data, begun)
     done = run(f"{TRAIN} --steps 50 {start}", weights=weights)
     assert (done.code, done.out) == (130, "")
+    said = f"{CHECKPOINT} keeps its first {begun + 1} steps; the same command goes on from there."
     assert done.err.splitlines()[-1] == f"masktrack: Stopped by Ctrl-C. {said}"
-    assert (data / CHECKPOINT).exists() == bool(begun)
+    assert load_checkpoint(data / CHECKPOINT).notes["steps"] == str(begun + 1)
     assert not (data / "net.safetensors").exists()
+
+
+@pytest.mark.usefixtures("listening")
+def test_ctrl_c_at_the_last_step_leaves_the_weights_and_says_so(run, data, monkeypatch):
+    interrupt(monkeypatch, steps=2)
+    done = run(f"{TRAIN} --steps 2")
+    assert done.code == 130
+    assert done.err.splitlines()[-1].endswith("It was finished: the weights are in net.safetensors.")
+    assert load_checkpoint(data / "net.safetensors").notes["steps"] == "2"
+    assert not (data / CHECKPOINT).exists()
+
+
+def recipes(data, *texts):
+    for number, text in enumerate(texts):
+        (data / f"{number}.toml").write_text(
+            f'[train]\nbatch = 1\nsize = 64\n{text}\n[[data]]\nimages = "images"\nmasks = "masks"\n'
+        )
+    given = " ".join(f"--recipe {number}.toml" for number in range(len(texts)))
+    return f"train {given} --data . --output net.safetensors --device cpu"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("steps = 2", "net.part1.safetensors had 1 steps, not 2; move it away"),
+        ("steps = 1\nseed = 8", "net.part1.safetensors is left from another training (settings: seed=0)"),
+    ],
+)
+def test_a_part_of_other_recipes_is_neither_used_nor_lost(run, data, changed, said):
+    assert run(recipes(data, "steps = 1", "steps = 1")).code == 0
+    (data / "net.safetensors").unlink()
+    part = (data / "net.part1.safetensors").read_bytes()
+    done = run(recipes(data, changed, "steps = 1"))
+    assert done.code == 2
+    assert said in done.err
+    assert (data / "net.part1.safetensors").read_bytes() == part
 
 
 def spoil(data, kind):
@@ -172,6 +217,12 @@ def spoil(data, kind):
         save_file({"weight": np.zeros(3, np.float32)}, data / "trunk.safetensors")
     if kind == "further":
         unfinished(data, 100)
+    if kind == "other":
+        unfinished(data, 10, seed=9)
+    if kind == "vgg16":
+        for name, backbone in (("v", "vgg16"), ("m", "mobilenet")):
+            text = f'[train]\nbackbone = "{backbone}"\n[[data]]\nimages = "images"\nmasks = "masks"\n'
+            (data / f"{name}.toml").write_text(text)
     if kind == "recipe":
         (data / "recipe.toml").write_text("steps = ")
 
@@ -200,6 +251,13 @@ def spoil(data, kind):
         ("", f"{TRAIN} --backbone alexnet", "invalid choice: 'alexnet'"),
         ("", f"{TRAIN} --start {{weights}} --backbone resnet50", "has the backbone mobilenet"),
         ("further", f"{TRAIN} --steps 50", "has 100 steps already; give more --steps"),
+        ("other", f"{TRAIN} --steps 50", "left from another training (settings: seed=9)"),
+        ("vgg16", PAPER, "has the backbone mobilenet; choose that, not vgg16"),
+        (
+            "vgg16",
+            PAPER.replace("--start {weights}", "--recipe m.toml"),
+            "backbone vgg16, the next mobilenet",
+        ),
         ("", TRAIN.replace("cpu", "cuda"), "no cuda device"),
     ],
 )

@@ -354,7 +354,7 @@ def test_without_a_pretrained_trunk_there_is_no_row_without_offline_training(tas
     assert "; video needs --video-data" in lines[-1]
 
 
-def test_another_beginning_other_data_and_other_reading_of_them_make_another_network(task, begun):
+def test_another_beginning_other_data_and_other_ways_to_use_them_make_another_network(task, begun):
     def path():
         return Trainings.of(options(task, FULL), task.folder, "cpu").path(ROWS[FULL])
 
@@ -369,7 +369,10 @@ def test_another_beginning_other_data_and_other_reading_of_them_make_another_net
     mask = next((task.folder.parent / "train" / "masks").iterdir())
     mask.write_bytes(mask.read_bytes() + b"0")
     known.append(path())
-    assert len(set(known)) == 4
+    text = (task.folder.parent / "recipe.toml").read_text()
+    (task.folder.parent / "recipe.toml").write_text("mean_with = [1]\n" + text)
+    known.append(path())
+    assert len(set(known)) == 5
 
 
 @pytest.mark.parametrize("name", ["no-dilation", "boxes"])

@@ -51,6 +51,17 @@ def test_missing_folders_and_masks_are_refused(tmp_path):
         find_pairs(tmp_path / "images", tmp_path / "masks")
 
 
+@pytest.mark.parametrize("planes", [1, 3])
+def test_deep_images_are_scaled_as_movies_are_not_cut_to_their_upper_byte(tmp_path, planes):
+    image = np.linspace(100, 4095, 60 * 80).reshape(SHAPE).astype(np.uint16)
+    write(tmp_path, "a", image=image if planes == 1 else np.stack([image] * planes, axis=-1))
+    scene = read_scene(dataset(tmp_path), 0, rng())
+    assert scene.image.dtype == np.uint8
+    assert scene.image.shape == (*SHAPE, 3)
+    assert scene.image.min() < 5
+    assert scene.image.max() > 250
+
+
 def test_a_scene_holds_rgb_and_the_mask(tmp_path):
     write(tmp_path, "a")
     scene = read_scene(dataset(tmp_path, jump=2.0), 0, rng())

@@ -18,7 +18,8 @@ from napari_masktrack.model.backbone import BACKBONES
 from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
 from napari_masktrack.model.registry import NETWORKS
 from napari_masktrack.model.vgg16 import DeepLabVGG16
-from napari_masktrack.training.offline import Recipe, read_recipe, train
+from napari_masktrack.training.offline import train
+from napari_masktrack.training.recipes import Recipe, read_recipe, training_notes
 from napari_masktrack.training.samples import SampleConfig
 
 RECIPE = """
@@ -132,7 +133,12 @@ def test_what_compares_is_added_to_a_network_that_has_none(data, tmp_path):
         RECIPE.replace("steps = 6", 'steps = "six"'),
         RECIPE.replace("weight = 0.5", "weight = 0.0"),
         RECIPE.replace("weight = 0.5", "weight = -1.0"),
+        "pretraind = 'a.safetensors'\n" + RECIPE,
+        RECIPE + "\n[sample]\nreference = 0.5\n",
+        RECIPE.replace("weight = 0.5", "weight = 'half'"),
         "mean_with = 3\n" + RECIPE,
+        "mean_with = '12'\n" + RECIPE,
+        "mean_with = [2, 2]\n" + RECIPE,
         "mean_with = [6]\n" + RECIPE,
         "data = []",
         'data = "cells"',
@@ -142,7 +148,7 @@ def test_what_compares_is_added_to_a_network_that_has_none(data, tmp_path):
 )
 def test_a_recipe_that_makes_no_sense_is_refused_in_one_line(text, data):
     (data / "recipe.toml").write_text(text)
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match=r"recipe\.toml") as caught:
         read_recipe(data / "recipe.toml", data)
     assert "\n" not in str(caught.value)
 
@@ -194,11 +200,10 @@ def test_an_interrupted_training_goes_on_where_it_was_kept(data):
     steps.close()
     assert not output.exists()
     kept = load_checkpoint(partial)
-    assert kept.notes["steps"] == "2"
+    assert kept.notes["steps"] == "3"
     assert load_file(partial)["head.fc6.weight"].dtype == torch.float32
     assert not any(thread.name == "masktrack-samples" for thread in threading.enumerate())
     rest = train(recipe_of(data), output, keep_every=2)
-    assert next(rest).step == 3
     assert [step.step for step in rest] == [4, 5, 6]
     assert load_checkpoint(output).notes["steps"] == "6"
     assert not partial.exists()
@@ -209,18 +214,55 @@ def test_a_continued_training_starts_from_the_kept_weights(data):
     network = build_network({"network": "vgg16"})
     with torch.no_grad():
         network.state_dict()["head.fc8.bias"].fill_(7.0)
-    save_checkpoint(partial, network, {"steps": "4"})
-    list(train(recipe_of(data, rate=1e-8, trunk_rate=0.0, average=0.0), output))
+    recipe = recipe_of(data, rate=1e-8, trunk_rate=0.0, average=0.0)
+    save_checkpoint(partial, network, training_notes(recipe, 4))
+    list(train(recipe, output))
     assert load_file(output)["head.fc8.bias"].item() == pytest.approx(7.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("notes", [{"steps": "6"}, {"steps": "100"}, {}, {"steps": "many"}])
-def test_what_another_training_left_is_neither_used_nor_deleted(notes, data):
-    partial = data / "mine.training.safetensors"
-    save_checkpoint(partial, build_network({"network": "vgg16"}), notes)
-    with pytest.raises(CheckpointError, match=r"mine\.training\.safetensors is left from another training"):
-        list(train(recipe_of(data), data / "mine.safetensors"))
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"steps": "6"}, "6 steps"),
+        ({"steps": "100"}, "100 steps"),
+        ({"steps": ""}, "unknown steps"),
+        ({"steps": "many"}, "many steps"),
+        ({"start": "mine.safetensors"}, "start: mine.safetensors"),
+        ({"data": "5 images of dogs"}, "data: 5 images of dogs"),
+        ({"settings": "seed=7"}, "settings: seed=7"),
+    ],
+)
+def test_what_another_training_left_is_neither_used_nor_deleted(other, why, data):
+    partial, recipe = data / "mine.training.safetensors", recipe_of(data)
+    save_checkpoint(partial, build_network({"network": "vgg16"}), {**training_notes(recipe, 4), **other})
+    with pytest.raises(CheckpointError) as caught:
+        list(train(recipe, data / "mine.safetensors"))
+    assert f"mine.training.safetensors is left from another training ({why}); move it away" in str(
+        caught.value
+    )
     assert partial.exists()
+
+
+def test_a_part_of_a_mean_that_somebody_else_made_is_neither_used_nor_deleted(data):
+    recipe, early = replace(recipe_of(data), mean_with=(2,)), data / "mine.step2.safetensors"
+    save_checkpoint(early, build_network({"network": "vgg16"}), training_notes(recipe_of(data), 2))
+    before = early.read_bytes()
+    with pytest.raises(CheckpointError, match=r"mine\.step2\.safetensors is left from another training"):
+        list(train(recipe, data / "mine.safetensors"))
+    assert early.read_bytes() == before
+
+
+def test_a_finished_training_leaves_nothing_else_even_if_it_is_closed_at_its_last_step(data):
+    steps = train(replace(recipe_of(data), mean_with=(2,)), data / "mine.safetensors", keep_every=1)
+    while next(steps).step < 6:
+        pass
+    steps.close()
+    assert [path.name for path in data.glob("mine*")] == ["mine.safetensors"]
+
+
+def test_settings_may_shorten_a_training(data):
+    recipe = replace(recipe_of(data), mean_with=(2, 4)).with_settings(steps=3)
+    assert (recipe.config.steps, recipe.mean_with) == (3, (2,))
 
 
 def test_a_checkpoint_of_another_network_is_not_continued(data):
@@ -365,7 +407,7 @@ def test_a_training_whose_mean_lacks_a_part_does_not_go_on(data):
     with pytest.raises(CheckpointError, match=r"mine\.step2\.safetensors is missing, a part of the mean"):
         next(train(recipe, data / "mine.safetensors"))
     (data / "moved").rename(early)
-    assert [step.step for step in train(recipe, data / "mine.safetensors")] == [3, 4, 5, 6]
+    assert [step.step for step in train(recipe, data / "mine.safetensors")] == [4, 5, 6]
     assert not early.exists()
 
 

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ from napari_masktrack.io.refusal import shown
 
 if TYPE_CHECKING:
     from napari_masktrack.training.datasets import Dataset
-    from napari_masktrack.training.offline import Recipe
+    from napari_masktrack.training.recipes import Recipe
 
 SUMMARY = "Train a network on your own images and masks."
 EPILOG = (
     "An interrupted training goes on where it was when the same command is given again. "
-    "Give --images and --masks several times for several data sets; a recipe can also weight them."
+    "Give --images and --masks several times for several data sets; a recipe can also weight them. "
+    "Of several recipes the weights of each but the last stay beside the output, as NAME.part1.safetensors."
 )
 
 
@@ -81,14 +83,17 @@ def run(options: Namespace, terminal: Terminal) -> None:
     terminal.check()
     parts = _parts(options.recipe, options.output)
     recipes = [_recipe(options, path, datasets) for path, _ in parts]
+    _check_chain(recipes)
     for dataset in (dataset for recipe in recipes for dataset in recipe.datasets):
         _check_objects(dataset)
     start = options.start
     for recipe, (_, output) in zip(recipes, parts, strict=True):
+        part = _begin(options, recipe, start)
         if output.is_file():  # of several parts, one that was finished before
+            _check_finished(part, output)
             terminal.complain(f"{shown(output)} is there already; going on with it.")
         else:
-            _train(_begin(options, recipe, start), output, options.device, terminal)
+            _train(part, output, options.device, terminal)
         start = output
 
 
@@ -107,20 +112,20 @@ def _train(recipe: "Recipe", output: Path, device: str, terminal: Terminal) -> N
 
     chosen = choose_device(device)
     partial = partial_path(output)
-    _check_unfinished(partial, recipe.config, terminal)
+    first = _check_unfinished(recipe, partial, terminal)
     try:
         steps = guarded(train(recipe, output, device=chosen))
         last = follow_training(steps, terminal, title="Training")
     except BaseException as error:
         with terminal.finishing():
-            note = _kept(partial)
+            note = _kept(recipe, output, partial)
         if not isinstance(error, InputError):
             error.add_note(note)
         raise
     if last is None or not output.is_file():
         raise WorkError(f"The training ended without weights for {shown(output)}; report this.")
     terminal.say(
-        f"Trained {last.step} steps in {duration(last.seconds)}; the weights are in {shown(output)}."
+        f"Trained {last.step - first} steps in {duration(last.seconds)}; the weights are in {shown(output)}."
     )
 
 
@@ -154,13 +159,12 @@ def _check_paths(options: Namespace) -> "tuple[Dataset, ...]":
 
 
 def _recipe(options: Namespace, path: Path | None, datasets: "tuple[Dataset, ...]") -> "Recipe":
-    from napari_masktrack.training.offline import Recipe, read_recipe
+    from napari_masktrack.training.recipes import Recipe, read_recipe
 
     changes = given_settings(options, TrainConfig)
     if path is None:
         return Recipe(config=TrainConfig(**changes), datasets=datasets)
-    recipe = read_recipe(path, options.data)
-    return replace(recipe, config=replace(recipe.config, **changes))
+    return read_recipe(path, options.data).with_settings(**changes)
 
 
 def _check_objects(dataset: "Dataset") -> None:
@@ -175,14 +179,44 @@ def _check_objects(dataset: "Dataset") -> None:
         raise InputError(f"No mask in {shown(folder)} holds an object; mark objects by values above 0.")
 
 
-def _check_unfinished(partial: Path, config: TrainConfig, terminal: Terminal) -> None:
-    """Say that an interrupted training goes on, or refuse to if there is nothing left to do."""
-    done = _steps_in(partial)
-    if done is None:
-        return
-    if done >= config.steps:
+def _check_chain(recipes: "Sequence[Recipe]") -> None:
+    """Refuse recipes of which one cannot begin with the weights of the one before, before hours of work."""
+    for former, later in pairwise(recipes):
+        for name in ("backbone", "matching"):
+            there, here = getattr(former.config, name), getattr(later.config, name)
+            if there and here and there != here:
+                raise ConfigError(f"One recipe has {name} {there}, the next {here}; both must be the same.")
+
+
+def _check_finished(recipe: "Recipe", output: Path) -> None:
+    """Refuse a part that another training made."""
+    steps = _steps_of(recipe, output)
+    if steps != recipe.config.steps:
+        raise CheckpointError(f"{shown(output)} had {steps} steps, not {recipe.config.steps}; move it away.")
+
+
+def _check_unfinished(recipe: "Recipe", partial: Path, terminal: Terminal) -> int:
+    """Say that an interrupted training goes on, or refuse to if there is nothing left; gives its steps."""
+    if not partial.is_file():
+        return 0
+    done = _steps_of(recipe, partial)
+    if done >= recipe.config.steps:
         raise ConfigError(f"{shown(partial)} has {done} steps already; give more --steps, or move it away.")
     terminal.complain(f"Going on from {shown(partial)}, which has {done} steps.")
+    return done
+
+
+def _steps_of(recipe: "Recipe", path: Path) -> int:
+    """Return how many steps of this recipe made weights; refuse those of another training."""
+    from napari_masktrack.model.checkpoint import load_checkpoint
+    from napari_masktrack.training.recipes import difference_to
+
+    notes = load_checkpoint(path).notes
+    steps, difference = notes.get("steps", ""), difference_to(recipe, notes)
+    if difference or not steps.isdecimal():
+        reason = difference or "unknown steps"
+        raise CheckpointError(f"{shown(path)} is left from another training ({reason}); move it away.")
+    return int(steps)
 
 
 def _begin(options: Namespace, recipe: "Recipe", start: str | Path | None) -> "Recipe":
@@ -198,7 +232,8 @@ def _begin(options: Namespace, recipe: "Recipe", start: str | Path | None) -> "R
     backbone = backbone_of(load_checkpoint(path).network.description)
     if backbone != getattr(options, "backbone", backbone):
         raise ConfigError(f"{shown(path)} has the backbone {backbone}; leave --backbone out.")
-    return replace(recipe, pretrained=None, start=path, config=replace(recipe.config, backbone=backbone))
+    recipe = replace(recipe, pretrained=None, start=path)
+    return recipe if options.recipe else recipe.with_settings(backbone=backbone)  # a recipe says its own
 
 
 def _describes_network(path: Path) -> bool:
@@ -214,21 +249,11 @@ def _describes_network(path: Path) -> bool:
         return True
 
 
-def _steps_in(partial: Path) -> int | None:
-    """Return how many steps an interrupted training had made; None if there is none."""
-    from napari_masktrack.model.checkpoint import load_checkpoint
-
-    if not partial.is_file():
-        return None
-    steps = load_checkpoint(partial).notes.get("steps", "")
-    if not steps.isdigit():
-        raise CheckpointError(f"{shown(partial)} is no unfinished training; move it away.")
-    return int(steps)
-
-
-def _kept(partial: Path) -> str:
+def _kept(recipe: "Recipe", output: Path, partial: Path) -> str:
     """Say what an interrupted training leaves."""
-    steps = _steps_in(partial)
-    if steps is not None:
+    if output.is_file():
+        return f"It was finished: the weights are in {shown(output)}."
+    if partial.is_file():
+        steps = _steps_of(recipe, partial)
         return f"{shown(partial)} keeps its first {steps} steps; the same command goes on from there."
-    return "It had not come to its first checkpoint, so nothing is kept."
+    return "It had not made its first step, so nothing of it is kept."

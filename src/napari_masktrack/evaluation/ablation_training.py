@@ -16,7 +16,7 @@ from napari_masktrack.evaluation.origins import files_identity, weights_hash
 
 if TYPE_CHECKING:
     from napari_masktrack.training.datasets import Dataset
-    from napari_masktrack.training.offline import Recipe
+    from napari_masktrack.training.recipes import Recipe
 
 FEWER = 5000 / 11_282
 """Share of the images in the paper's reduced training."""
@@ -99,7 +99,7 @@ class Trainings:
         recipe = self._recipe_of(row)
         begin = [weights_hash(str(each)) for each in (recipe.pretrained, recipe.start) if each is not None]
         data = [_identity(dataset) for dataset in recipe.datasets]
-        known = f"{row.training} {recipe.config} {recipe.samples} {data} {begin}"
+        known = f"{row.training} {recipe.config} {recipe.samples} {recipe.mean_with} {data} {begin}"
         return self.folder / f"{hashlib.sha256(known.encode()).hexdigest()[:12]}.safetensors"
 
     def missing(self, rows: Iterable[Row]) -> dict[Path, Row]:
@@ -147,7 +147,8 @@ class Trainings:
         """Return the settings of the trainings; empty where there are none."""
         if self.recipe is None:
             return {}
-        return {**asdict(self.recipe.config), "images": sum(len(each.pairs) for each in self.recipe.datasets)}
+        images = sum(len(each.pairs) for each in self.recipe.datasets)
+        return {**asdict(self.recipe.config), "mean_with": self.recipe.mean_with, "images": images}
 
     def _recipe_of(self, row: Row) -> "Recipe":
         assert self.recipe is not None, "rows without a recipe train nothing"
@@ -180,7 +181,7 @@ def fewer(dataset: "Dataset", share: float) -> "Dataset":
 def _recipe(options: AblationConfig) -> "Recipe | None":
     from napari_masktrack.config import TrainConfig
     from napari_masktrack.training.datasets import Dataset, find_pairs
-    from napari_masktrack.training.offline import Recipe, read_recipe
+    from napari_masktrack.training.recipes import Recipe, read_recipe
 
     if not options.train_data:
         for name in ("recipe", "video_data", "train_steps"):
@@ -191,7 +192,6 @@ def _recipe(options: AblationConfig) -> "Recipe | None":
         return None
     data = Path(options.train_data)
     if options.recipe:
-        recipe = read_recipe(Path(options.recipe), data)
-        return replace(recipe, config=replace(recipe.config, steps=options.train_steps))
+        return read_recipe(Path(options.recipe), data).with_settings(steps=options.train_steps)
     pairs = find_pairs(data / "images", data / "masks")
     return Recipe(config=TrainConfig(steps=options.train_steps), datasets=(Dataset(pairs),))

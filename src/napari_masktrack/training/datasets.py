@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.instances import BoolImage
+from napari_masktrack.core.intensity import Scale
 from napari_masktrack.errors import InputError
 from napari_masktrack.training import scenes
 from napari_masktrack.training.dreams import Stage, dream
@@ -69,7 +70,10 @@ def read_scene(dataset: Dataset, index: int, rng: np.random.Generator) -> Scene 
     library = cv2()
     image_path, mask_path = dataset.pairs[index]
     # an orientation in the file would turn the image, but not the mask beside it
-    image = _decode(image_path, library.IMREAD_COLOR | library.IMREAD_IGNORE_ORIENTATION)
+    flags = library.IMREAD_COLOR | library.IMREAD_ANYDEPTH | library.IMREAD_IGNORE_ORIENTATION
+    image = _decode(image_path, flags)
+    if image.dtype != np.uint8:  # deeper ones are scaled as movies are
+        image = Scale.fit(image).apply(image)
     mask = _one_plane(_decode(mask_path, library.IMREAD_UNCHANGED))
     if mask.shape != image.shape[:2]:
         raise InputError(

@@ -1,12 +1,8 @@
-"""Offline training: still images with masks make a network that refines any object's mask.
+"""Offline training: still images with masks make a network that refines any object's mask."""
 
-A recipe names the data and the settings; the weights in this package are made from one.
-"""
-
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +11,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from napari_masktrack import __version__
-from napari_masktrack.config import TrainConfig
 from napari_masktrack.errors import CheckpointError, ConfigError
-from napari_masktrack.model.checkpoint import build_network, load_checkpoint, save_checkpoint
+from napari_masktrack.model.checkpoint import Checkpoint, build_network, load_checkpoint, save_checkpoint
 from napari_masktrack.model.device import place
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.registry import TRAINABLE, backbone_of
 from napari_masktrack.training.chance import Chance
-from napari_masktrack.training.datasets import Dataset, find_pairs, stream
+from napari_masktrack.training.datasets import stream
 from napari_masktrack.training.prefetch import prefetch
-from napari_masktrack.training.samples import Clip, SampleConfig, clips
+from napari_masktrack.training.recipes import Recipe, difference_to, training_notes
+from napari_masktrack.training.samples import Clip, clips
 from napari_masktrack.training.train import Schedule, TrainStep, fit, keep_share, running_average
 
 SMALL_FIRST = 0.7
@@ -39,94 +34,13 @@ _MANNERS: dict[str, dict[str, Any]] = {
 """What else the optimisers want of the schedule; `sgd` as in the paper."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Data and settings of one training.
-
-    Attributes
-    ----------
-    config : TrainConfig
-    datasets : tuple of Dataset
-    pretrained : Path or None
-        ImageNet weights of the trunk, safetensors.
-    start : Path or None
-        A whole network of ours to begin with, instead of `pretrained`.
-    samples : SampleConfig
-        What guidance is like; an ablation changes it. The size comes from `config`.
-    mean_with : tuple of int
-        The result is the mean of the weights at the end and after these steps ("model soup", Wortsman et
-        al., ICML 2022).
-
-    Raises
-    ------
-    ConfigError
-        Both `pretrained` and `start` are given, or the training has not as many steps as `mean_with` says.
-    """
-
-    config: TrainConfig
-    datasets: tuple[Dataset, ...]
-    pretrained: Path | None = None
-    start: Path | None = None
-    samples: SampleConfig = field(default_factory=SampleConfig)
-    mean_with: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse two beginnings, and steps that never come."""
-        if self.pretrained is not None and self.start is not None:
-            raise ConfigError("A training begins with either pretrained or start; leave one of them out.")
-        never = [step for step in self.mean_with if not 0 < step < self.config.steps]
-        if never:
-            raise ConfigError(
-                f"mean_with has {never[0]}; give steps before the last of the {self.config.steps}."
-            )
-
-
-def read_recipe(path: Path, data: Path) -> Recipe:
-    """Read a recipe in TOML.
-
-    Parameters
-    ----------
-    path : Path
-        Has the tables ``[train]`` (fields of `TrainConfig`), ``[[data]]`` (images, masks, and
-        optionally instances, weight, jump) and optionally ``[samples]`` (fields of `SampleConfig`),
-        ``pretrained`` or ``start``, and ``mean_with``.
-    data : Path
-        Folder to which the paths inside are relative.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or a field is unknown.
-    InputError
-        A folder is missing, or images and masks do not pair up.
-    """
-    try:
-        content = tomllib.loads(path.read_text())
-        config = TrainConfig(**content.get("train", {}))
-        samples = SampleConfig(**content.get("samples", {}))
-        datasets = tuple(_dataset(entry, data) for entry in content["data"])
-        begin = {name: data / content[name] for name in ("pretrained", "start") if content.get(name)}
-        mean_with = tuple(int(step) for step in content.get("mean_with", ()))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is no recipe ({error}); see docs/model-card.md for one.") from error
-    if any(dataset.weight < 0 for dataset in datasets) or not sum(dataset.weight for dataset in datasets):
-        raise ConfigError(f"{path} names no data; give a table [[data]] with a weight above 0.")
-    return Recipe(config=config, datasets=datasets, samples=samples, mean_with=mean_with, **begin)
-
-
-def _dataset(entry: Mapping[str, Any], data: Path) -> Dataset:
-    options = dict(entry)
-    pairs = find_pairs(data / options.pop("images"), data / options.pop("masks"))
-    return Dataset(pairs, **options)
-
-
 def train(
     recipe: Recipe, output: Path, *, device: torch.device | None = None, keep_every: int = 250
 ) -> Iterator[TrainStep]:
     """Train a network and write its averaged weights; yield after every step.
 
     An interrupted training goes on from its last checkpoint when it is started again with the same
-    output.
+    recipe and output; one is also left when the iteration is closed.
 
     Parameters
     ----------
@@ -161,20 +75,27 @@ def train(
         steps=config.steps, rate=config.rate, trunk_rate=config.trunk_rate, optimiser=config.optimiser,
         first_step=first_step, seed=config.seed, **_MANNERS[config.optimiser],
     )  # fmt: skip
+    result, kept = averaged.module, first_step
+    assert isinstance(result, GuidedNetwork)
     with closing(prefetch(_batches(recipe, first_step))) as batches:
         for progress in fit(network, batches, schedule, averaged=averaged):
-            step, result = progress.step, averaged.module
-            assert isinstance(result, GuidedNetwork)
+            step = progress.step
             if step in snapshots:
-                save_checkpoint(snapshots[step], result, _notes(recipe, step))
+                save_checkpoint(snapshots[step], result, training_notes(recipe, step))
             if step == config.steps:
                 _mix(recipe, result, snapshots.values())
-                save_checkpoint(output, result, _notes(recipe, step), half=True)
+                save_checkpoint(output, result, training_notes(recipe, step), half=True)
+                for path in (partial, *snapshots.values()):
+                    path.unlink(missing_ok=True)
             elif step % keep_every == 0 or step in snapshots:
-                save_checkpoint(partial, result, _notes(recipe, step))
-            yield progress
-    for path in (partial, *snapshots.values()):
-        path.unlink(missing_ok=True)
+                save_checkpoint(partial, result, training_notes(recipe, step))
+                kept = step
+            try:
+                yield progress
+            except GeneratorExit:
+                if kept < step < config.steps:
+                    save_checkpoint(partial, result, training_notes(recipe, step))
+                raise
 
 
 def _mix(recipe: Recipe, network: GuidedNetwork, snapshots: Iterable[Path]) -> None:
@@ -191,23 +112,34 @@ def _start(recipe: Recipe, partial: Path, snapshots: Mapping[int, Path]) -> tupl
     if recipe.config.blend < 1 and recipe.start is None:
         raise ConfigError(f"blend is {recipe.config.blend}, which needs weights to start from; name some.")
     network = new_network(recipe)
+    for step, path in snapshots.items():
+        if path.is_file():
+            _left_behind(recipe, network, path, steps=range(step, step + 1))
     if not partial.is_file():
         return network, 0
-    kept = load_checkpoint(partial)
-    steps = kept.notes.get("steps", "")
-    fits = kept.network.description == network.description
-    if not (fits and steps.isdecimal() and int(steps) < recipe.config.steps):
-        raise CheckpointError(
-            f"{partial} is left from another training ({steps or 'unknown'} steps of "
-            f"{kept.network.description}); delete it or choose another output."
-        )
-    lost = [path for step, path in snapshots.items() if step <= int(steps) and not path.is_file()]
+    kept = _left_behind(recipe, network, partial, steps=range(1, recipe.config.steps))
+    done = int(kept.notes["steps"])
+    lost = [path for step, path in snapshots.items() if step <= done and not path.is_file()]
     if lost:
         raise CheckpointError(
             f"{lost[0]} is missing, a part of the mean; bring it back, or delete {partial} to begin anew."
         )
     network.load_state_dict(kept.network.state_dict())
-    return network, int(steps)
+    return network, done
+
+
+def _left_behind(recipe: Recipe, network: GuidedNetwork, path: Path, *, steps: range) -> Checkpoint:
+    """Return what this training left after so many steps; refuse what another one left."""
+    found = load_checkpoint(path)
+    difference = difference_to(recipe, found.notes)
+    if found.network.description != network.description:
+        difference = f"of {found.network.description}"
+    made = found.notes.get("steps", "")
+    if not made.isdecimal() or int(made) not in steps:
+        difference = f"{made or 'unknown'} steps"
+    if difference:
+        raise CheckpointError(f"{path} is left from another training ({difference}); move it away.")
+    return found
 
 
 def new_network(recipe: Recipe) -> GuidedNetwork:
@@ -267,13 +199,3 @@ def _batches(recipe: Recipe, first_step: int) -> Iterator[Sequence[Clip]]:
         source = clips(scenes, rng, replace(recipe.samples, size=size))
         yield [next(source) for _ in range(config.batch)]
         step += 2
-
-
-def _notes(recipe: Recipe, steps: int) -> dict[str, str]:
-    data = ", ".join(f"{len(d.pairs)} images of {d.pairs[0][0].parent.parent.name}" for d in recipe.datasets)
-    changed = {k: v for k, v in asdict(recipe.samples).items() if v != getattr(SampleConfig(), k)}
-    mean = {"mean_with": list(recipe.mean_with)} if recipe.mean_with else {}
-    settings = ", ".join(f"{k}={v}" for k, v in {**asdict(recipe.config), **changed, **mean}.items())
-    begun = recipe.start or recipe.pretrained
-    start = begun.name if begun else "random"
-    return {"steps": str(steps), "data": data, "settings": settings, "start": start, "version": __version__}

@@ -147,7 +147,7 @@ def _as_in_the_paper(target: BoolImage, rng: np.random.Generator, config: Sample
     moved = deformation.imitate_previous(target, rng, replace(ranges, bend=bend, dilation=0.0))
     if not config.dilation:
         return moved
-    return deformation.dilate(moved, ranges.dilation * _crop_pixel(target, config))
+    return deformation.dilate(moved, max(1.0, ranges.dilation * _crop_pixel(target, config)))
 
 
 def _crop_pixel(mask: BoolImage, config: SampleConfig) -> float:
