@@ -164,7 +164,7 @@ class EvaluationConfig(Checked):
     year: Literal["2016", "2017"] = _setting(
         "2016", "whose lists and rules: one object per sequence, or several ids", choices=("2016", "2017")
     )
-    set: str = _setting("val", "list of sequences, as val or train")
+    set: str = _setting("val", "list of sequences, as val or train, or several: train,val")
     resolution: str = _setting("480p", "folder of the resolution, as 480p or Full-Resolution")
     skip_last: bool = _setting(False, "the last frame does not count")
     only_present: bool = _setting(False, "an object counts only on frames whose truth shows it")

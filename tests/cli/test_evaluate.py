@@ -168,6 +168,49 @@ def test_a_sequence_can_be_left_out(run, data):
     assert [path.name for path in (data / "out").iterdir() if path.is_dir()] == ["bear"]
 
 
+@pytest.fixture
+def shots(data):
+    """The two sequences as shots of YouTube-Objects; of bus only the first frame has a mask."""
+    (data / "data" / "Annotations" / "480p").rename(data / "data" / "Annotations" / "cow")
+    (data / "data" / "JPEGImages" / "480p").rename(data / "data" / "JPEGImages" / "cow")
+    for path in (data / "data" / "Annotations" / "cow" / "bus").glob("0000[1-4].png"):
+        path.unlink()
+    return data
+
+
+def test_shots_without_a_frame_to_judge_are_left_out_and_named(run, shots):
+    done = run("evaluate youtube-objects --data data --results out --method copy")
+    assert (done.code, done.err) == (0, "Left out, as no frame would be judged: cow/bus.\n")
+    assert " mean of 1 shot " in done.out
+    assert "no frame would be judged: cow/bus." in (shots / "out" / "scores.md").read_text()
+    assert json.loads((shots / "out" / "scores.json").read_text())["left out"] == ["cow/bus"]
+    alone = run("evaluate youtube-objects --data data --results out --method copy --sequences bus")
+    assert (alone.code, "leave it out: --exclude cow/bus." in alone.err) == (2, True)
+
+
+def test_an_analysis_leaves_out_what_its_own_rules_do_not_judge(run, shots):
+    """The curve over the density does not judge the last frame."""
+    for path in (shots / "data" / "Annotations" / "cow" / "bear").glob("0000[1-4].png"):
+        shutil.copy(path, shots / "data" / "Annotations" / "cow" / "bus")
+    for frame in (1, 2, 3):
+        (shots / "data" / "Annotations" / "cow" / "bus" / f"0000{frame}.png").unlink()
+    done = run("evaluate youtube-objects --data data --results out --method copy --analysis density")
+    assert (done.code, done.err) == (0, "")
+    assert "Left out, as no frame would be judged: cow/bus." in done.out
+
+
+def test_a_search_that_found_nothing_to_search_on_is_said_once(run, data, weights, monkeypatch):
+    def unsure(opened, annotations, settings):
+        yield from methods.METHODS["copy"](opened, annotations, settings)
+
+    monkeypatch.setitem(methods.METHODS, "masktrack", unsure)
+    line = f"evaluate davis --data data --results out --model {{weights}} {FAST} --crf --crf-search"
+    done = run(line, weights=weights)
+    said = "The CRF stayed as in the paper, as no painted mask could be carried over two frames: bear, bus.\n"
+    assert (done.code, done.err) == (0, said)
+    assert json.loads((data / "out" / "bear" / "run.json").read_text())["crf_found"] is None
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_of_others_that_turn_out_to_be_damaged_are_bad_input(run, data, jobs):
     shutil.copytree(data / "data" / "Annotations" / "480p", data / "theirs")

@@ -88,7 +88,12 @@ def write_davis(
 def make() -> SimpleNamespace:
     """Give the functions above."""
     return SimpleNamespace(
-        squares=squares, frames=write_frames, masks=write_masks, davis=write_davis, shape=SHAPE
+        squares=squares,
+        frames=write_frames,
+        masks=write_masks,
+        davis=write_davis,
+        palette=as_palette,
+        shape=SHAPE,
     )
 
 

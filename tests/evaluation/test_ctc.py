@@ -82,6 +82,40 @@ def test_the_silver_truth_gives_outlines_where_the_gold_one_has_none(data, cells
     assert np.count_nonzero(problem(data).open().annotations.label_image(0, opened.movie.shape)) == 8
 
 
+def test_each_object_has_its_best_outline_gold_before_silver_before_marker(data, cells):
+    """The gold truth outlines cell 4 alone, the silver one both, cell 4 too large."""
+    silver = np.where(cells[:1] == 7, 3, 0)
+    silver[0, 1:15, 1:22][silver[0, 1:15, 1:22] == 0] = 2
+    write(data / "01_ST" / "SEG", "man_seg{:03}.tif", silver)
+    write(data / "01_GT" / "SEG", "man_seg{:03}.tif", np.where(cells == 4, 9, 0)[:1])
+    opened = problem(data).open()
+    np.testing.assert_array_equal(opened.annotations.label_image(0, opened.movie.shape), cells[0])
+    shutil.rmtree(data / "01_ST")
+    found = problem(data).open().annotations.label_image(0, opened.movie.shape)
+    assert [np.count_nonzero(found == label) for label in (4, 7)] == [64, 4]
+
+
+def test_an_outline_around_two_objects_hides_neither(data, cells):
+    write(data / "01_GT" / "SEG", "man_seg{:03}.tif", np.ones_like(cells[:1]))
+    opened = problem(data).open()
+    assert opened.labels == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda gold: (gold / "TRA" / "man_track.txt").unlink(), r"no .*01_GT/TRA/man_track\.txt"),
+        (lambda gold: (gold / "TRA" / "man_track.txt").write_text("4 0"), r"man_track\.txt is no table"),
+        (lambda gold: tifffile.imwrite(gold / "SEG" / "man_seg002.tif", np.zeros((4, 4), np.uint16)), "g002"),
+        (lambda gold: (gold / "SEG" / "man_seg002.tif").write_bytes(b"II*"), r"man_seg002\.tif cannot be"),
+    ],
+)
+def test_a_broken_gold_truth_is_refused_by_the_name_of_the_file(data, damage, said):
+    damage(data / "01_GT")
+    with pytest.raises(InputError, match=said):
+        prepare(evaluation(data, Settings(method="copy")))
+
+
 def test_several_data_sets_lie_in_folders_of_their_names(data):
     data.rename(data.with_name("Fluo"))
     assert [each.name for each in find_problems("ctc", data.parent, EvaluationConfig())] == ["Fluo/01"]

@@ -5,7 +5,8 @@ import pytest
 
 from napari_masktrack.config import EvaluationConfig
 from napari_masktrack.errors import InputError
-from napari_masktrack.evaluation.protocols import PROTOCOLS, find_problems
+from napari_masktrack.evaluation.protocols import PROTOCOLS, find_problems, leave_out_unjudged
+from napari_masktrack.evaluation.scores import judge
 
 
 def find(protocol, data, *wanted, excluded=(), **settings):
@@ -48,6 +49,19 @@ def test_the_lists_of_the_first_release_name_files(davis):
     (davis / "ImageSets" / "480p").mkdir()
     (davis / "ImageSets" / "480p" / "trainval.txt").write_text(lines)
     assert [each.name for each in find("davis", davis, set="trainval")] == ["bear"]
+
+
+@pytest.mark.parametrize("together", ["trainval", "train,val"])
+def test_sets_can_be_joined_where_the_data_set_has_no_list_of_all(tmp_path, make, moving, together):
+    data = make.davis(tmp_path, {"bear": moving, "bus": moving})
+    lists = data / "ImageSets" / "2016"
+    (lists / "val.txt").write_text("bear\n")
+    with pytest.raises(InputError, match=r"no .*2016/train\.txt; choose one of val with --set"):
+        find("davis", data, set=together)
+    (lists / "train.txt").write_text("bus\n")
+    assert [each.name for each in find("davis", data, set=together)] == ["bus", "bear"]
+    (lists / "trainval.txt").write_text("bear\n")
+    assert [each.name for each in find("davis", data, set="trainval")] == ["bear"]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +131,34 @@ def test_each_object_of_segtrack_is_its_own_problem(tmp_path, make):
     assert [each.name for each in find("segtrack", tmp_path, "bmx/2")] == ["bmx/2"]
 
 
+@pytest.fixture
+def segtrack(tmp_path, make, moving):
+    make.frames(tmp_path / "JPEGImages" / "girl", moving, name="girl_{}")
+    make.masks(tmp_path / "GroundTruth" / "girl", moving, name="girl_{}", kind="binary")
+    return tmp_path
+
+
+def test_masks_of_segtrack_belong_to_the_frames_of_their_names(segtrack, moving):
+    (segtrack / "GroundTruth" / "girl" / "girl_2.png").unlink()
+    with pytest.raises(InputError, match=r"GroundTruth/girl has masks for 5 of 6 frame.*: girl_2 is missing"):
+        find("segtrack", segtrack)[0].open()
+    (segtrack / "JPEGImages" / "girl" / "girl_2.jpg").unlink()
+    (segtrack / "JPEGImages" / "girl" / "girl_0.jpg").rename(segtrack / "JPEGImages" / "girl" / "girl_9.jpg")
+    truth = segtrack / "GroundTruth" / "girl"
+    (truth / "girl_0.png").rename(truth / "girl_9.PNG")
+    np.testing.assert_array_equal(find("segtrack", segtrack)[0].open().truth(4), moving[0])
+
+
+def test_masks_of_segtrack_with_other_names_must_be_as_many_as_frames(segtrack):
+    truth = segtrack / "GroundTruth" / "girl"
+    for path in sorted(truth.iterdir()):
+        path.rename(truth / path.name.replace("girl", "mask"))
+    assert len(find("segtrack", segtrack)[0].open().true_frames) == 6
+    (truth / "mask_2.png").unlink()
+    with pytest.raises(InputError, match=r"girl/mask_0\.png has the name of no frame, and 5 mask.*6 frame"):
+        find("segtrack", segtrack)[0].open()
+
+
 def test_youtube_objects_as_downloaded_has_masks_of_some_frames_in_jpeg(tmp_path, make):
     labels = make.squares(*((8, 4 + 2 * frame) for frame in range(8)))
     shot = ("cat", "data", "0001", "shots", "003")
@@ -140,6 +182,63 @@ def test_youtube_objects_may_be_sorted_by_class(tmp_path, make, moving):
     for path in sorted((tmp_path / "Annotations" / "dog" / "first").glob("*.png")):
         path.rename(path.with_name(f"{2 * int(path.stem) // 10:05}.png"))
     assert find("youtube-objects", tmp_path)[0].open().counted_frames == (2, 4)
+
+
+@pytest.fixture
+def shots(tmp_path, make, moving):
+    """Two shots of YouTube-Objects; of the second one only the first frame has a mask."""
+    for name, count in (("first", 6), ("second", 1)):
+        make.frames(tmp_path / "JPEGImages" / "cow" / name, moving)
+        make.masks(tmp_path / "Annotations" / "cow" / name, moving[:count])
+    return tmp_path
+
+
+def test_shots_without_a_frame_to_judge_are_left_out_by_name(shots):
+    judged, left_out = leave_out_unjudged("youtube-objects", find("youtube-objects", shots))
+    assert ([each.name for each in judged], left_out) == (["cow/first"], ("cow/second",))
+    with pytest.raises(
+        InputError, match=r"No frame of 'cow/second' would.*leave it out: --exclude cow/second"
+    ):
+        leave_out_unjudged("youtube-objects", find("youtube-objects", shots, "cow/second"))
+
+
+def test_where_nothing_may_be_left_out_all_sequences_without_a_frame_to_judge_are_named(
+    tmp_path, make, moving
+):
+    for name, count in (("a", 1), ("b", 6), ("c", 1)):
+        make.frames(tmp_path / name / "images", moving)
+        make.masks(tmp_path / name / "labels", moving[:count])
+    with pytest.raises(
+        InputError, match=r"No frame of a, c would be judged.*leave them out: --exclude a,c\."
+    ):
+        leave_out_unjudged("folder", find("folder", tmp_path, sparse=True))
+    assert leave_out_unjudged("folder", find("folder", tmp_path, "b", sparse=True))[1] == ()
+
+
+def test_masks_of_youtube_objects_may_be_smaller_than_the_frames(tmp_path, make, moving):
+    make.frames(tmp_path / "JPEGImages" / "cow" / "shot", moving)
+    make.masks(tmp_path / "Annotations" / "cow" / "shot", moving[:, ::2, ::2])
+    opened = find("youtube-objects", tmp_path)[0].open()
+    np.testing.assert_array_equal(opened.annotations.label_image(0, opened.movie.shape), moving[0])
+    np.testing.assert_array_equal(opened.truth(2), moving[2, ::2, ::2])
+    score = judge(opened, ((frame, moving[frame]) for frame in opened.counted_frames))
+    assert score.objects[0].values["J"] == [1] * 5
+    smaller = judge(opened, ((frame, moving[frame, ::2, ::2]) for frame in opened.counted_frames))
+    assert smaller == score
+
+
+@pytest.mark.parametrize(("height", "width", "fits"), [(12, 16, True), (11, 15, True), (13, 15, False)])
+def test_masks_of_youtube_objects_have_the_frames_aspect_ratio_but_for_less_than_a_pixel(
+    tmp_path, make, moving, height, width, fits
+):
+    make.frames(tmp_path / "JPEGImages" / "cow" / "shot", moving)
+    make.masks(tmp_path / "Annotations" / "cow" / "shot", moving[:, :height, :width])
+    problem = find("youtube-objects", tmp_path)[0]
+    if fits:
+        assert len(problem.open().true_frames) == 6
+    else:
+        with pytest.raises(InputError, match=r"00000\.png has 13 x 15 pixels, .* 24 x 32 .*or enlarged"):
+            problem.open()
 
 
 def test_folders_with_images_and_labels_are_found_two_levels_deep(tmp_path, make, moving):

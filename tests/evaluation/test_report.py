@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -72,6 +73,21 @@ def test_attributes_average_over_the_sequences_that_have_them(tmp_path, attribut
     assert fast.mean["J mean"] == pytest.approx(0.65)
     assert (occluded.mean["J mean"], occluded.others["J mean"]) == pytest.approx((1, 0.3))
     assert fast.others == {}
+
+
+def test_sequences_of_the_same_last_name_each_count_for_their_attributes(tmp_path, attributes):
+    scores = [judged("one/bear", 0.2), judged("two/bear", 0.4), judged("bus", 0.9)]
+    fast, occluded = summary(tmp_path, *scores, protocol="folder", attributes=attributes).attributes
+    assert occluded.sequences == ("one/bear", "two/bear")
+    assert (fast.mean["J mean"], occluded.mean["J mean"]) == pytest.approx((0.5, 0.3))
+
+
+def test_what_was_left_out_is_named(tmp_path):
+    found = summary(tmp_path, *BOTH)
+    assert found.as_dict()["left out"] == []
+    found = replace(found, evaluation=replace(found.evaluation, left_out=("cow/1", "cat/2")))
+    assert found.as_dict()["left out"] == ["cow/1", "cat/2"]
+    assert "Left out, as no frame would be judged: cow/1, cat/2." in report_lines(found)
 
 
 @pytest.mark.parametrize("text", ["{", "sequences: 3", "- bear", "sequences:\n- {name: bear}"])

@@ -28,6 +28,7 @@ from napari_masktrack.config import (
     InteractionConfig,
 )
 from napari_masktrack.errors import ConfigError, OutputError
+from napari_masktrack.io.refusal import shown
 
 if TYPE_CHECKING:
     from napari_masktrack.evaluation.methods import Settings
@@ -130,21 +131,22 @@ def run(options: Namespace, terminal: Terminal) -> None:
     config, settings = _data_settings(options), _settings(options)
     analysis = _analysis_settings(options)
     _refuse_markers(options)
-    from napari_masktrack.evaluation.protocols import find_problems
+    from napari_masktrack.evaluation.protocols import find_problems, leave_out_unjudged, say_left_out
 
-    problems = tuple(
-        find_problems(options.protocol, options.data, config, options.sequences, excluded=options.exclude)
-    )
+    found = find_problems(options.protocol, options.data, config, options.sequences, excluded=options.exclude)
     if options.results.exists() and not options.results.is_dir():
         raise OutputError(f"{options.results} is a file, but a folder is needed; choose another name.")
+    problems, left_out = leave_out_unjudged(options.protocol, found)
+    if left_out:
+        terminal.complain(say_left_out(left_out))
     if analysis is not None:
-        _analyse(options, problems, analysis, terminal)
+        _analyse(options, problems, left_out, config=analysis, terminal=terminal)
         return
     from napari_masktrack.evaluation.run import Evaluation
 
     evaluation = Evaluation(
         protocol=options.protocol, problems=problems, results=options.results, config=config,
-        settings=None if options.score_only else settings, jobs=options.jobs,
+        settings=None if options.score_only else settings, jobs=options.jobs, left_out=left_out,
     )  # fmt: skip
     _evaluate(evaluation, options, terminal)
 
@@ -166,6 +168,11 @@ def _evaluate(evaluation: "Evaluation", options: Namespace, terminal: Terminal) 
     terminal.check()
     summary = summarise(evaluation, _judge(evaluation, missing, terminal), options.attributes)
     _show(summary, terminal)
+    if stayed := summary.unsearched:
+        terminal.complain(
+            f"The CRF stayed as in the paper, as no painted mask could be carried over two frames: "
+            f"{shown(', '.join(stayed))}."
+        )
     with terminal.finishing():
         written = write_report(summary, place)
     if not can_plot():
@@ -193,7 +200,12 @@ def _judge(evaluation: "Evaluation", missing: "tuple[Problem, ...]", terminal: T
 
 
 def _analyse(
-    options: Namespace, problems: "tuple[Problem, ...]", config: Checked, terminal: Terminal
+    options: Namespace,
+    problems: "tuple[Problem, ...]",
+    left_out: tuple[str, ...],
+    *,
+    config: Checked,
+    terminal: Terminal,
 ) -> None:
     from napari_masktrack.evaluation.methods import check_network
     from napari_masktrack.evaluation.tasks import AnalysisTask
@@ -202,12 +214,10 @@ def _analyse(
     settings = _settings(options)
     folder = options.results / options.analysis
     check_folder(folder)
-    for problem in problems:
-        problem.open()
     check_network(settings)
     task = AnalysisTask(
         protocol=options.protocol, problems=problems, settings=settings, folder=folder,
-        jobs=options.jobs, options=config,
+        jobs=options.jobs, options=config, left_out=left_out,
     )  # fmt: skip
     analysis = import_module(f"napari_masktrack.evaluation.{options.analysis}").analyse(task)
     lines: list[str] = []

@@ -207,7 +207,9 @@ def exhibit(
         "The paper's numbers: DAVIS, 50 sequences, 20,000 steps on 11,282 images."
     )
     content = {"protocol": task.protocol, "training": trainings.described(), "sequences": {**found}}
-    return Exhibit(rows=lines, lines=[*table(header, cells), "", note], content=content)
+    return Exhibit(
+        rows=lines, lines=[*table(header, cells), "", note], content=content, left_out=task.left_out
+    )
 
 
 def _left_out(rows: Mapping[str, Row], trainings: Trainings) -> str:

@@ -7,6 +7,9 @@ from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from napari_masktrack.config import EvaluationConfig
 from napari_masktrack.errors import AnnotationError, ConfigError
@@ -19,14 +22,14 @@ METRICS = ("SEG", "DET", "TRA")
 _GOLD, _SILVER = "_GT", "_ST"
 _COLUMNS = 4
 """Of the table of the tracks: label, first and last frame, label of the parent or 0."""
-_ADVICE = "correct masks or res_track.txt"
+_ADVICE = "correct masks or the table of the tracks"
 
 
 def find_ctc(data: Path, _: EvaluationConfig) -> Makers:
     """Read ``01`` with its gold truth ``01_GT/SEG`` and ``01_GT/TRA``, directly or in folders per data set.
 
-    The masks that are given are those of the first frame in ``SEG``, else in the silver truth
-    ``01_ST/SEG``, with the ids of ``TRA``; markers of ``TRA`` where an object has no outline.
+    The masks that are given are those of the first frame in ``SEG``, of objects without one there those
+    in the silver truth ``01_ST/SEG``, with the ids of ``TRA``; else the markers of ``TRA``.
     """
     places = [data, *list_folders(data)]
     found = (path for place in places for path in list_folders(place) if path.name.endswith(_GOLD))
@@ -40,10 +43,10 @@ def _problem(name: str, images: Path, gold: Path) -> Problem:
     return Problem(name=name, images=images, truth=truth, outlines=_outlines(gold, truth[0]))
 
 
-def _outlines(gold: Path, first: Path) -> Path | None:
+def _outlines(gold: Path, first: Path) -> tuple[Path, ...]:
     silver = gold.with_name(gold.name.removesuffix(_GOLD) + _SILVER)
     name = first.name.replace("man_track", "man_seg")
-    return next((path for folder in (gold, silver) if (path := folder / "SEG" / name).is_file()), None)
+    return tuple(path for folder in (gold, silver) if (path := folder / "SEG" / name).is_file())
 
 
 def check_library() -> None:
@@ -60,6 +63,20 @@ def check_library() -> None:
         )
 
 
+def check_truth(opened: OpenProblem) -> None:
+    """Refuse a gold truth that the metrics cannot be computed with.
+
+    Raises
+    ------
+    AnnotationError
+        The table of the tracks is missing or is none, or an outline has another size than the frames.
+    """
+    gold = _gold(opened)
+    _read_table(gold / "TRA" / "man_track.txt")
+    for path in list_masks(gold / "SEG") if (gold / "SEG").is_dir() else ():
+        check_mask(path, opened.movie)
+
+
 def check_result(opened: OpenProblem, folder: Path) -> None:
     """Refuse a result that the metrics cannot be computed of.
 
@@ -74,9 +91,7 @@ def check_result(opened: OpenProblem, folder: Path) -> None:
     AnnotationError
         A file is missing, a mask has another size, or the table of the tracks breaks a rule.
     """
-    masks, table = list_masks(folder), folder / "res_track.txt"
-    if not table.is_file():
-        raise AnnotationError(f"There is no {shown(table)}; add the table of the tracks.")
+    masks = list_masks(folder)
     if len(masks) != len(opened.movie):
         raise AnnotationError(
             f"{shown(folder)} has {len(masks)} mask(s), but {shown(opened.problem.images)} has "
@@ -84,18 +99,14 @@ def check_result(opened: OpenProblem, folder: Path) -> None:
         )
     for path in masks:
         check_mask(path, opened.movie)
-    _check_table(table, len(opened.movie))
+    _check_table(folder / "res_track.txt", len(opened.movie))
 
 
 def _check_table(path: Path, frames: int) -> None:
     """Refuse a table of tracks that breaks a rule of the challenge, whatever the masks are."""
     from ctc_metrics.metrics.validation import valid
-    from ctc_metrics.utils.filesystem import read_tracking_file
 
-    with refusing(path, AnnotationError):
-        tracks = read_tracking_file(str(path))
-    if tracks.ndim != 2 or tracks.shape[1] != _COLUMNS or not len(tracks):
-        raise AnnotationError(f"{shown(path)} is no table of tracks; give a line '1 0 9 0' for each.")
+    tracks = _read_table(path)
     rules = (valid.valid_parents, valid.unique_labels, valid.valid_parent_links, valid.valid_ends)
     with _judging(path) as said:
         obeyed = all(rule(tracks) for rule in rules)
@@ -108,6 +119,18 @@ def _check_table(path: Path, frames: int) -> None:
         )
 
 
+def _read_table(path: Path) -> NDArray[Any]:
+    from ctc_metrics.utils.filesystem import read_tracking_file
+
+    if not path.is_file():
+        raise AnnotationError(f"There is no {shown(path)}; add the table of the tracks.")
+    with refusing(path, AnnotationError):
+        tracks: NDArray[Any] = read_tracking_file(str(path))
+    if tracks.ndim != 2 or tracks.shape[1] != _COLUMNS or not len(tracks):
+        raise AnnotationError(f"{shown(path)} is no table of tracks; give a line '1 0 9 0' for each.")
+    return tracks
+
+
 def judge_ctc(opened: OpenProblem, folder: Path) -> ProblemScore:
     """Compute SEG, DET and TRA of a result.
 
@@ -118,13 +141,17 @@ def judge_ctc(opened: OpenProblem, folder: Path) -> ProblemScore:
     """
     from ctc_metrics import evaluate_sequence
 
-    problem = opened.problem
-    gold = problem.images.with_name(problem.images.name + _GOLD)
+    problem, gold = opened.problem, _gold(opened)
     wanted = [name for name in METRICS if name != "SEG" or (gold / "SEG").is_dir()]
     with _judging(folder) as said:
         found = evaluate_sequence(str(folder), str(gold), ["Valid", *wanted], threads=1)
     _refuse_unless(found["Valid"], folder, said)
     return ProblemScore(problem.name, whole={name: float(found[name]) for name in wanted})
+
+
+def _gold(opened: OpenProblem) -> Path:
+    images = opened.problem.images
+    return images.with_name(images.name + _GOLD)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from napari_masktrack.evaluation.jobs import Progress
 from napari_masktrack.evaluation.markdown import decimals, table
 from napari_masktrack.evaluation.methods import Settings, carry
 from napari_masktrack.evaluation.origins import made_with
+from napari_masktrack.evaluation.protocols import leave_out_unjudged
 from napari_masktrack.evaluation.recorded import record
 from napari_masktrack.evaluation.scores import judge
 from napari_masktrack.evaluation.tasks import AnalysisTask
@@ -68,12 +69,17 @@ def analyse(task: AnalysisTask) -> Generator[Progress, None, list[str]]:
     ------
     ConfigError
         The method makes no use of annotations, or only of other ones than are drawn; before any work.
+    InputError
+        No frame of a sequence would be judged, as the last one is not; before any work.
     """
     refuse_oracles(task.settings)
     options = task.chosen(DensityConfig)
     if task.settings.method == "box" and options.annotate != "boxes":
         raise ConfigError("--method box belongs to --annotate boxes; give both, or leave it out.")
-    return _analysed(task, options)
+    judged, left_out = leave_out_unjudged(
+        task.protocol, (replace(problem, without_last=True) for problem in task.problems)
+    )
+    return _analysed(replace(task, problems=judged, left_out=(*task.left_out, *left_out)), options)
 
 
 def _analysed(task: AnalysisTask, options: DensityConfig) -> Generator[Progress, None, list[str]]:
@@ -103,7 +109,6 @@ def plan(
     """List for each density the items of all problems; of a short movie several may be the same."""
     rows: list[list[Dose]] = [[] for _ in densities]
     for problem in task.problems:
-        problem = replace(problem, without_last=True)
         opened, names = problem.open(), dict[tuple[int, ...], str]()
         findings = Findings.of(task.folder, settings, opened)
         item = partial(Dose, problem=problem, drawing=drawing, settings=settings, findings=findings)
@@ -186,6 +191,7 @@ def exhibit(
             for low, high in BANDS
         ],
         axes=("annotated frames in per cent", "J"),
+        left_out=task.left_out,
     )  # fmt: skip
 
 

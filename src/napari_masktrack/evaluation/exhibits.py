@@ -7,6 +7,7 @@ from typing import Any
 
 from napari_masktrack.evaluation.methods import NETWORKS, Settings
 from napari_masktrack.evaluation.plot import COLOURS, MISSING, can_plot, new_figure, save_figure
+from napari_masktrack.evaluation.protocols import say_left_out
 from napari_masktrack.evaluation.report import write_text
 from napari_masktrack.io.exporters import save_metrics_csv
 from napari_masktrack.io.session_files import write_json
@@ -67,6 +68,8 @@ class Exhibit:
         What x and y are.
     goal : float or None
         A value of y to mark.
+    left_out : tuple of str
+        Names of problems of which no frame would be judged.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -76,6 +79,7 @@ class Exhibit:
     bands: Sequence[Band] = ()
     axes: tuple[str, str] = ("", "J")
     goal: float | None = None
+    left_out: tuple[str, ...] = ()
 
     def write(self, folder: Path, stem: str) -> list[str]:
         """Write the files; earlier ones are replaced.
@@ -91,9 +95,10 @@ class Exhibit:
         list of str
             The Markdown.
         """
-        write_json(folder / f"{stem}.json", {**self.content, "rows": [dict(row) for row in self.rows]})
+        rows = [dict(row) for row in self.rows]
+        write_json(folder / f"{stem}.json", {**self.content, "left out": [*self.left_out], "rows": rows})
         save_metrics_csv(folder / f"{stem}.csv", self.rows)
-        lines = list(self.lines)
+        lines = [*self.lines, *(["", say_left_out(self.left_out)] if self.left_out else [])]
         if self.curves and can_plot():
             self._draw(folder / f"{stem}.png")
         elif self.curves:

@@ -1,8 +1,12 @@
 """Label masks as public data sets and other programs write them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from napari_masktrack.core.instances import BoolImage
+import numpy as np
+from PIL import Image
+
+from napari_masktrack.core.instances import BoolImage, Labels
 from napari_masktrack.errors import AnnotationError, InputError
 from napari_masktrack.io.images import natural_key, open_picture, read_image
 from napari_masktrack.io.masks import MASK_ENDINGS, read_mask
@@ -63,35 +67,85 @@ def check_colours(path: Path) -> None:
     AnnotationError
         So it is, or the file cannot be read.
     """
-    ending = path.suffix.lower()
-    if ending in LOSSY_ENDINGS:
-        return
-    if ending not in TIFF_ENDINGS:
-        with refusing(path, AnnotationError), open_picture(path) as picture:
-            if picture.mode == "P":
-                return
-    read_mask(path)
+    if path.suffix.lower() not in LOSSY_ENDINGS and not _is_palette(path):
+        read_mask(path)
 
 
-def read_any_object(path: Path) -> BoolImage:
+def brightest_background(paths: Iterable[Path]) -> int:
+    """Find the value up to which a pixel is background in masks of one object, for a whole folder.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Masks of one folder; all are read.
+
+    Returns
+    -------
+    int
+        0: everything else is the object, as in palettes, where values are numbers of entries. Half of
+        255 where the brightest grey value is that, and an image has more than two values: outlines are
+        smoothed. With JPEG files, whose values are not exact, half of the brightest value.
+
+    Raises
+    ------
+    AnnotationError
+        A file cannot be read or shows colours.
+    """
+    largest, smoothed, lossy = 0, False, False
+    for path in paths:
+        if _is_palette(path):
+            return 0
+        grey = _read_grey(path)
+        largest = max(largest, int(grey.max(initial=0)))
+        smoothed |= bool(np.count_nonzero(np.bincount(grey.astype(np.uint16).ravel())) > 2)
+        lossy |= path.suffix.lower() in LOSSY_ENDINGS
+    if lossy:
+        return max(largest // 2, _NOISE)
+    return _WHITE // 2 if smoothed and largest == _WHITE else 0
+
+
+def read_any_object(path: Path, background: int = 0) -> BoolImage:
     """Read a mask of one object, bool (Y, X).
 
     Parameters
     ----------
     path : Path
-        Other than 0 is the object. Where the largest value is 255, and in JPEG files, whose values are
-        not exact, it is what is brighter than half of the largest value.
+    background : int
+        See `brightest_background`.
 
     Raises
     ------
     AnnotationError
         The file cannot be read or shows colours.
     """
+    return np.asarray(_read_grey(path) > background)
+
+
+def enlarged(labels: Labels, shape: tuple[int, int]) -> Labels:
+    """Return a label image at another size, (height, width); each pixel has the id of the nearest one."""
+    if labels.shape == shape:
+        return labels
+    return np.asarray(Image.fromarray(labels).resize(shape[::-1], Image.Resampling.NEAREST))
+
+
+def reduced(mask: BoolImage, shape: tuple[int, int]) -> BoolImage:
+    """Return a mask at another size, (height, width): object is what is mostly object."""
+    if mask.shape == shape:
+        return mask
+    grey = Image.fromarray(mask.astype(np.uint8) * np.uint8(_WHITE))
+    return np.asarray(grey.resize(shape[::-1], Image.Resampling.BOX)) > _WHITE // 2
+
+
+def _read_grey(path: Path) -> Labels:
     if path.suffix.lower() not in LOSSY_ENDINGS:
-        mask = read_mask(path)
-        return mask > _WHITE // 2 if mask.size and mask.max() == _WHITE else mask > 0
+        return read_mask(path)
     with refusing(path, AnnotationError):
         image = read_image(path)
-    grey = image.max(axis=-1) if image.ndim == 3 else image
-    largest = int(grey.max())
-    return grey > max(largest // 2, _NOISE)
+    return image.max(axis=-1) if image.ndim == 3 else image
+
+
+def _is_palette(path: Path) -> bool:
+    if path.suffix.lower() in TIFF_ENDINGS:
+        return False
+    with refusing(path, AnnotationError), open_picture(path) as picture:
+        return picture.mode == "P"

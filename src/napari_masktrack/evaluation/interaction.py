@@ -259,6 +259,7 @@ def exhibit(
         curves=[Curve(name, [row["annotated"] for row in rows], curve) for name, curve in curves.items()],
         axes=("annotated frames", "mean J"),
         goal=options.goal,
+        left_out=task.left_out,
     )  # fmt: skip
 
 

@@ -12,15 +12,20 @@ from napari_masktrack.io.refusal import refusing, shown
 
 VOID = 255
 """What DAVIS-2017 writes where nobody can tell."""
+JOINED = {"trainval": "train,val"}
+"""Sets that stand for several, where the data set has no list of that name."""
 
 
 def find_davis(data: Path, config: EvaluationConfig) -> Makers:
     """Read DAVIS: ``JPEGImages/480p/SEQ``, ``Annotations/480p/SEQ``, ``ImageSets/2016/val.txt``.
 
-    In 2016 all that is annotated is one object, in 2017 each id is its own.
+    In 2016 all that is annotated is one object, in 2017 each id is its own. Several lists are joined.
     """
-    listing = _set_file(data, config)
-    return {name: partial(_of_davis, data, config, listing, name) for name in _set_names(listing)}
+    named: dict[str, Path] = {}
+    for listing in _set_files(data, config):
+        for name in _set_names(listing):
+            named.setdefault(name, listing)
+    return {name: partial(_of_davis, data, config, listing, name) for name, listing in named.items()}
 
 
 def _of_davis(data: Path, config: EvaluationConfig, listing: Path, name: str) -> Problem:
@@ -41,7 +46,8 @@ def _of_davis(data: Path, config: EvaluationConfig, listing: Path, name: str) ->
 def find_segtrack(data: Path, config: EvaluationConfig) -> Makers:
     """Read SegTrack-v2: ``JPEGImages/SEQ``, and ``GroundTruth/SEQ`` or ``GroundTruth/SEQ/1`` per object.
 
-    Each object is its own problem, named ``SEQ/1``.
+    Each object is its own problem, named ``SEQ/1``. Masks belong to the frames of their names, where all
+    have such a name, else to those in the same place.
     """
 
     def make(name: str, images: Path, truth: Path) -> Problem:
@@ -68,7 +74,7 @@ def find_youtube_objects(data: Path, config: EvaluationConfig) -> Makers:
     def make(name: str, images: Path, truth: Path) -> Problem:
         return Problem(
             name=name, images=images, truth=list_masks(truth, lossy=True), group=name.partition("/")[0],
-            match=BY_NUMBER, sparse=True, single=True, limit=config.limit,
+            match=BY_NUMBER, sparse=True, single=True, limit=config.limit, scaled=True,
         )  # fmt: skip
 
     pairs = _downloaded(data) if (data / "youtube_masks").is_dir() else _sorted_by_class(data)
@@ -94,18 +100,18 @@ def find_folders(data: Path, config: EvaluationConfig) -> Makers:
     return {name: partial(make, name, place) for name, place in named.items()}
 
 
-def _set_file(data: Path, config: EvaluationConfig) -> Path:
-    """Find the list of sequences; the first release of DAVIS-2016 has one per resolution."""
-    lists, name = data / "ImageSets", f"{config.set}.txt"
-    candidates = [lists / config.year / name]
-    if config.year == "2016":
-        candidates.append(lists / config.resolution / name)
-    for path in candidates:
-        if path.is_file():
-            return path
-    known = sorted({path.stem for place in candidates for path in place.parent.glob("*.txt")})
-    advice = f"choose one of {', '.join(known)} with --set" if known else "check the data folder and --year"
-    raise InputError(f"There is no {shown(candidates[0])}; {advice}.")
+def _set_files(data: Path, config: EvaluationConfig) -> list[Path]:
+    """Find the lists of sequences; the first release of DAVIS-2016 has them per resolution."""
+    lists = data / "ImageSets"
+    places = [lists / config.year, *([lists / config.resolution] if config.year == "2016" else [])]
+    known = {path.stem: path for place in reversed(places) for path in sorted(place.glob("*.txt"))}
+    names = [config.set] if config.set in known else JOINED.get(config.set, config.set).split(",")
+    for name in names:
+        if name not in known:
+            choice = f"choose one of {', '.join(sorted(known))} with --set"
+            advice = choice if known else "check the data folder and --year"
+            raise InputError(f"There is no {shown(places[0] / f'{name}.txt')}; {advice}.")
+    return [known[name] for name in names]
 
 
 def _set_names(listing: Path) -> list[str]:

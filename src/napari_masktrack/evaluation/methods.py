@@ -215,7 +215,7 @@ def _within(opened: OpenProblem, frames: Iterator[BaselineFrame]) -> Iterator[An
 def _truth(opened: OpenProblem) -> Iterator[tuple[int, Labels]]:
     """Read the true masks of the objects that are judged; others are background."""
     for frame in opened.true_frames:
-        truth = opened.truth(frame)
+        truth = opened.guide(frame)
         yield frame, np.where(np.isin(truth, opened.labels), truth, 0)
 
 

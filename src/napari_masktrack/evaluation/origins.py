@@ -12,6 +12,7 @@ from napari_masktrack import __version__
 from napari_masktrack.evaluation.methods import NETWORKS, Settings
 from napari_masktrack.evaluation.problems import OpenProblem, Problem
 from napari_masktrack.evaluation.results import Record
+from napari_masktrack.io.images import list_images
 
 RULES = ("sparse", "single", "void", "without_last", "only_present", "limit")
 """Fields of `Problem` that change what is judged."""
@@ -44,14 +45,20 @@ def made_with(settings: Settings, problem: Problem) -> dict[str, Any]:
 
 def truth_of(opened: OpenProblem) -> Record:
     """Tell the data that a finding is judged by from others, and from themselves before they were changed."""
-    return {**_movie(opened), "truth": files_identity(opened.problem.truth)}
+    files = {"images": files_identity(_images(opened)), "truth": files_identity(opened.problem.truth)}
+    return {**_movie(opened), **files}
 
 
 def data_of(opened: OpenProblem) -> Record:
-    """Return from what a result is computed, as it is kept beside it: rules, movie, given masks."""
+    """Return from what a result is computed, as it is kept beside it: rules, movie, frames, given masks.
+
+    Frames and masks are told by what they hold, so that a data set may be moved.
+    """
     given = opened.annotations.label_image(opened.given, opened.movie.shape)
-    shown = hashlib.sha256(np.ascontiguousarray(given, "<u2").tobytes()).hexdigest()[:_DIGITS]
-    return {**{name: getattr(opened.problem, name) for name in GIVING}, **_movie(opened), "given": shown}
+    content = hashlib.sha256(np.ascontiguousarray(given, "<u2").tobytes()).hexdigest()
+    rules = {name: getattr(opened.problem, name) for name in GIVING}
+    files = {"images": _content(_images(opened)), "given": content}
+    return {**rules, **_movie(opened), **{name: value[:_DIGITS] for name, value in files.items()}}
 
 
 def difference(record: Record, settings: Settings, opened: OpenProblem, weights: str | None) -> str:
@@ -103,6 +110,23 @@ def short(sha256: str | None) -> str:
 
 def _movie(opened: OpenProblem) -> Record:
     return {"frames": len(opened.movie), "shape": list(opened.movie.shape)}
+
+
+def _images(opened: OpenProblem) -> list[Path]:
+    """List the files of the frames that take part; of another kind of movie all its files."""
+    place = opened.problem.images
+    if opened.movie.frame_names:
+        return list_images(place)[: opened.frames.stop]
+    return sorted(path for path in place.rglob("*") if path.is_file()) or [place]
+
+
+def _content(paths: Iterable[Path]) -> str:
+    """Return a hash of what files hold, one after the other."""
+    found = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()
 
 
 def _in_words(name: str, before: object, now: object) -> str:

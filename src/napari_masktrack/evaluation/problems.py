@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +13,12 @@ from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.instances import BoolImage, Labels
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError
-from napari_masktrack.evaluation.files import check_colours, read_any_object
+from napari_masktrack.evaluation.files import (
+    brightest_background,
+    check_colours,
+    enlarged,
+    read_any_object,
+)
 from napari_masktrack.io.images import read_head
 from napari_masktrack.io.masks import match_frame
 from napari_masktrack.io.readers import open_movie
@@ -21,6 +27,10 @@ from napari_masktrack.io.session_files import read_labels
 
 Matcher = Callable[[Sequence[Path], Movie], Iterator[int | None]]
 """Gives for each file of the truth the frame that it belongs to, or None."""
+
+
+class UnjudgedError(AnnotationError):
+    """The rules leave no frame of a problem to be judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +48,9 @@ class Problem:
     group : str
         What its mean is also shown for, as the class of YouTube-Objects; empty where there is none.
     match : {"name", "order", "number"}
-        How the files of the truth find their frames: by name or index, by their place in the folder
-        (then there is one for every frame), or by the last number in both names.
+        How the files of the truth find their frames: by name or index; by name where all have a frame's,
+        else by their place in the folder (then there is one for every frame); or by the last number in
+        both names.
     sparse : bool
         Whether frames may have no truth; they do not count then.
     single : bool
@@ -52,9 +63,11 @@ class Problem:
         Whether an object counts on those frames only whose truth shows it.
     limit : int
         Only so many frames from the start of the movie; 0 for all.
-    outlines : Path or None
-        A mask of the given frame that is better than its truth, with other ids: where it overlaps with
-        an object of the truth, the object is given so.
+    scaled : bool
+        Whether masks may have another size than the frames, if height and width relate alike.
+    outlines : tuple of Path
+        Masks of the given frame that are better than its truth, the best first, with other ids: where
+        one overlaps with an object of the truth, the object is given so.
     """
 
     name: str
@@ -68,7 +81,8 @@ class Problem:
     without_last: bool = False
     only_present: bool = False
     limit: int = 0
-    outlines: Path | None = None
+    scaled: bool = False
+    outlines: tuple[Path, ...] = ()
 
     @property
     def title(self) -> str:
@@ -82,6 +96,8 @@ class Problem:
         ------
         MovieError
             The frames cannot be opened.
+        UnjudgedError
+            No frame would be judged.
         AnnotationError
             A mask is missing, belongs to no frame, cannot be read, has another size than the frames,
             or the first shows no object.
@@ -147,7 +163,7 @@ class OpenProblem:
         return self._files[frame]
 
     def truth(self, frame: int) -> Labels:
-        """Read the true label image of a frame, uint16 (Y, X).
+        """Read the true label image of a frame, uint16 (Y, X), at the size that it is judged at.
 
         Raises
         ------
@@ -156,15 +172,19 @@ class OpenProblem:
         """
         path = self._files[frame]
         if self.problem.single:
-            return read_any_object(path).astype(np.uint16)
+            return read_any_object(path, self._background).astype(np.uint16)
         labels = read_labels(path)
         if self.problem.void is not None:
             labels[labels == self.problem.void] = 0
         return labels
 
+    def guide(self, frame: int) -> Labels:
+        """Read the true label image of a frame at the frames' size; see `truth`."""
+        return enlarged(self.truth(frame), self.movie.shape)
+
     def annotate(self, frames: Iterable[int]) -> Annotations:
         """Give the true masks of some frames as annotations."""
-        return Annotations.from_labels({frame: self.truth(frame) for frame in frames})
+        return Annotations.from_labels({frame: self.guide(frame) for frame in frames})
 
     def counts(self, frame: int, true: BoolImage | None = None) -> bool:
         """Say whether an object is judged on a frame.
@@ -186,15 +206,21 @@ class OpenProblem:
         """The frames on which objects are judged, in order."""
         return tuple(frame for frame in self.true_frames if self.counts(frame))
 
+    @cached_property
+    def _background(self) -> int:
+        return brightest_background(self._files[frame] for frame in self.true_frames)
+
     def _given_masks(self, frame: int) -> Labels:
-        truth = self.truth(frame)
-        if self.problem.outlines is None:
-            return truth
-        outlines, better = read_labels(self.problem.outlines), truth.copy()
-        for label in np.unique(truth[truth > 0]):
-            over = outlines[(truth == label) & (outlines > 0)]
-            if over.size:
-                better[outlines == np.bincount(over).argmax()] = label
+        """Read the masks of the given frame: the best outline of each object, else its truth."""
+        truth = self.guide(frame)
+        better, known = truth.copy(), [read_labels(path) for path in self.problem.outlines]
+        objects = [int(label) for label in np.unique(truth[truth > 0])]
+        found = {label: _outline(truth == label, known) for label in objects}
+        for rank in reversed(range(len(known))):  # the best last: they win where outlines overlap
+            for label, (of, outline) in found.items():
+                if of == rank:
+                    better[known[rank] == outline] = label
+        better[truth > 0] = truth[truth > 0]  # an outline around two objects hides neither
         return better
 
     def _matched(self) -> dict[int, Path]:
@@ -228,19 +254,36 @@ class OpenProblem:
 
     def _check(self) -> None:
         if not self.counted_frames:
-            raise AnnotationError(
+            raise UnjudgedError(
                 f"No frame of {self.problem.name!r} would be judged: of {len(self.movie)} frame(s) "
-                f"{len(self._files)} have a mask, and the first is given; take a longer sequence."
+                f"{len(self._files)} have a mask, and the first is given; leave it out: "
+                f"--exclude {shown(self.problem.name)}."
             )
-        outlines = [] if self.problem.outlines is None else [self.problem.outlines]
-        for path in [self._files[frame] for frame in self.true_frames] + outlines:
-            check_mask(path, self.movie)
+        for path in (*(self._files[frame] for frame in self.true_frames), *self.problem.outlines):
+            check_mask(path, self.movie, scaled=self.problem.scaled)
 
 
-def check_mask(path: Path, movie: Movie) -> None:
+def _outline(marker: BoolImage, known: Sequence[Labels]) -> tuple[int, int]:
+    """Find the first image with an outline over a marker, and the id that overlaps most; -1 if none has."""
+    for rank, image in enumerate(known):
+        over = image[marker & (image > 0)]
+        if over.size:
+            return rank, int(np.bincount(over).argmax())
+    return -1, 0
+
+
+def check_mask(path: Path, movie: Movie, *, scaled: bool = False) -> None:
     """Refuse a mask that has another size than the frames of a movie, or shows colours.
 
     Only its head is read, except where it has several channels that should be equal.
+
+    Parameters
+    ----------
+    path : Path
+    movie : Movie
+    scaled : bool
+        Whether other sizes are taken where height and width relate as those of the frames, but for less
+        than a pixel.
 
     Raises
     ------
@@ -249,14 +292,21 @@ def check_mask(path: Path, movie: Movie) -> None:
     """
     head = read_head(path).shape
     shape = head[:2]
-    if shape != movie.shape:
+    if shape != movie.shape and not (scaled and _alike(shape, movie.shape)):
         height, width = movie.shape
+        what = "the frames' size, or enlarged or reduced alike" if scaled else "the frames' size"
         raise AnnotationError(
             f"{shown(path)} has {' x '.join(map(str, shape))} pixels, but the frames of {movie.name!r} have "
-            f"{height} x {width} (height x width); give masks of the frames' size."
+            f"{height} x {width} (height x width); give masks of {what}."
         )
     if len(head) > len(shape):
         check_colours(path)
+
+
+def _alike(shape: tuple[int, ...], other: tuple[int, int]) -> bool:
+    (height, width), (other_height, other_width) = shape, other
+    error = abs(height * other_width - width * other_height)
+    return error < max(other)  # by less than a pixel of the height or of the width
 
 
 def _by_name(files: Sequence[Path], movie: Movie) -> Iterator[int | None]:
@@ -264,7 +314,16 @@ def _by_name(files: Sequence[Path], movie: Movie) -> Iterator[int | None]:
 
 
 def _by_order(files: Sequence[Path], movie: Movie) -> Iterator[int | None]:
-    return (frame if frame < len(movie) else None for frame in range(len(files)))
+    frames = {name: frame for frame, name in enumerate(movie.frame_names)}
+    if all(path.stem in frames for path in files):
+        return (frames[path.stem] for path in files)
+    if len(files) != len(movie):
+        stray = next(path for path in files if path.stem not in frames)
+        raise AnnotationError(
+            f"{shown(stray)} has the name of no frame, and {len(files)} mask(s) cannot belong to the "
+            f"{len(movie)} frame(s) of {movie.name!r} by their order; name them alike, or give one for each."
+        )
+    return iter(range(len(files)))
 
 
 def _by_number(files: Sequence[Path], movie: Movie) -> Iterator[int | None]:

@@ -7,7 +7,7 @@ from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.evaluation.markdown import decimals, percent, table
 from napari_masktrack.evaluation.origins import short
 from napari_masktrack.evaluation.plot import can_plot, draw_all
-from napari_masktrack.evaluation.protocols import PROTOCOLS, pooled
+from napari_masktrack.evaluation.protocols import PROTOCOLS, pooled, say_left_out
 from napari_masktrack.evaluation.scores import object_columns
 from napari_masktrack.evaluation.summary import SPEED, Columns, Summary
 from napari_masktrack.io.exporters import save_metrics_csv
@@ -139,6 +139,8 @@ def report_lines(summary: Summary) -> list[str]:
     if summary.attributes:
         lines += ["", "## By attribute", "", "In brackets: the sequences without it.", ""]
         lines += table(*attribute_rows(summary))
+    if left_out := summary.evaluation.left_out:
+        lines += ["", say_left_out(left_out)]
     return [*lines, "", *_made_by(summary)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_masktrack.core.instances import Labels
 from napari_masktrack.errors import AnnotationError, InputError, OutputError
-from napari_masktrack.evaluation.files import list_masks, read_any_object
+from napari_masktrack.evaluation.files import brightest_background, list_masks, read_any_object
 from napari_masktrack.evaluation.problems import BY_NUMBER, MATCHERS, OpenProblem, check_mask
 from napari_masktrack.io.masks import match_frame
 from napari_masktrack.io.refusal import refusing, shown
@@ -64,7 +64,7 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
         if frame not in found:
             missing = folder / f"{opened.movie.frame_names[frame]}.png"
             raise AnnotationError(f"There is no {shown(missing)}; give a mask for every frame that counts.")
-        check_mask(found[frame], opened.movie)
+        check_mask(found[frame], opened.movie, scaled=opened.problem.scaled)
     return {frame: found[frame] for frame in opened.counted_frames}
 
 
@@ -89,8 +89,10 @@ def _frames(opened: OpenProblem, folder: Path, files: Sequence[Path]) -> list[in
 
 def read_result(opened: OpenProblem, files: Mapping[int, Path]) -> Iterator[tuple[int, Labels]]:
     """Read masks that `find_result` found, one at a time."""
-    read = read_any_object if opened.problem.single else read_labels
-    return ((frame, read(path).astype("uint16")) for frame, path in files.items())
+    if not opened.problem.single:
+        return ((frame, read_labels(path)) for frame, path in files.items())
+    background = brightest_background(files.values())
+    return ((frame, read_any_object(path, background).astype("uint16")) for frame, path in files.items())
 
 
 def is_there(folder: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_files import write_json
 from napari_masktrack.io.targets import check_folder
 
+CRF_FOUND = "crf_found"
+"""In the record of a result: the CRF's settings as a search found them, and J; None if it found none."""
 _JUDGING = 0.05
 """Share of the time of a sequence that judging it is taken for."""
 
@@ -44,6 +46,8 @@ class Evaluation:
         How missing results are computed; None to judge only.
     jobs : int
         Processes.
+    left_out : tuple of str
+        Names of problems of which no frame would be judged.
     """
 
     protocol: str
@@ -52,6 +56,7 @@ class Evaluation:
     config: EvaluationConfig = field(default_factory=EvaluationConfig)
     settings: Settings | None = None
     jobs: int = 1
+    left_out: tuple[str, ...] = ()
 
     @property
     def rules(self) -> Protocol:
@@ -97,6 +102,8 @@ def prepare(evaluation: Evaluation) -> tuple[Problem, ...]:
     foreign = False
     for problem in evaluation.problems:
         opened, folder = problem.open(), evaluation.folder(problem)
+        if evaluation.protocol == "ctc":
+            ctc.check_truth(opened)
         if not is_there(folder):
             missing.append(problem)
             continue
@@ -183,6 +190,7 @@ def compute(opened: OpenProblem, settings: Settings, folder: Path, *, export: st
         The share of the frames that is done, also after each step of the fine-tuning.
     """
     count, clock, made = len(opened.frames), _Clock(), {**describe(settings), "data": data_of(opened)}
+    made |= {CRF_FOUND: None} if made.get("crf_search") else {}
     given = annotate(opened, frames_apart(opened, settings.every)) if settings.every else None
     with filling(folder) as part:
         frames = range(len(opened.movie)) if export == "ctc" else opened.frames
@@ -194,6 +202,8 @@ def compute(opened: OpenProblem, settings: Settings, folder: Path, *, export: st
                 clock.took(event)
                 if isinstance(event, Loaded):
                     made |= {"weights": event.weights, "weights_sha256": event.sha256}
+                if isinstance(event, SearchStep):
+                    made[CRF_FOUND] = {**asdict(event.config), "J": event.similarity}
                 if isinstance(event, Answer):
                     writer.write(event.frame, event.labels)
                 clock.go_on()

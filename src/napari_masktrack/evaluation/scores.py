@@ -8,6 +8,7 @@ import numpy as np
 from napari_masktrack.core.instances import Labels
 from napari_masktrack.core.metrics import METRICS, Statistics, statistics
 from napari_masktrack.errors import InputError
+from napari_masktrack.evaluation.files import reduced
 from napari_masktrack.evaluation.problems import OpenProblem
 
 PARTS = ("mean", "recall", "decay")
@@ -84,7 +85,8 @@ def judge(opened: OpenProblem, answers: Iterable[tuple[int, Labels]]) -> Problem
     opened : OpenProblem
     answers : iterable of (frame, integer (Y, X))
         Label images in any order; frames that do not count are passed over. Where one object is
-        given, all that is not 0 is that object.
+        given, all that is not 0 is that object. Those of another size than the truth are judged at its
+        size.
 
     Returns
     -------
@@ -124,6 +126,6 @@ def _judge_frame(opened: OpenProblem, frame: int, labels: Labels) -> dict[int, d
     for label in opened.labels:
         true = truth == label
         if opened.counts(frame, true):
-            predicted = labels > 0 if alone else labels == label
+            predicted = reduced(labels > 0 if alone else labels == label, true.shape)
             found[label] = {name: metric(true, predicted) for name, metric in METRICS.items()}
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from napari_masktrack import __version__
 from napari_masktrack.evaluation.attributes import AttributeScore, attribute_table, read_attributes
 from napari_masktrack.evaluation.protocols import pooled
-from napari_masktrack.evaluation.run import Evaluation, Judged
+from napari_masktrack.evaluation.run import CRF_FOUND, Evaluation, Judged
 from napari_masktrack.evaluation.scores import mean_columns, object_columns
 
 Columns = dict[str, float]
@@ -50,6 +50,12 @@ class Summary:
         return mean_columns(list(self.groups.values()))
 
     @property
+    def unsearched(self) -> tuple[str, ...]:
+        """Names of problems whose CRF was to be searched, but could not."""
+        records = {each.score.name: each.record or {} for each in self.judged}
+        return tuple(name for name, record in records.items() if record.get(CRF_FOUND, record) is None)
+
+    @property
     def unit(self) -> str:
         """What the mean is over."""
         if pooled(self.evaluation.protocol, self.evaluation.config):
@@ -63,6 +69,7 @@ class Summary:
             "protocol": self.evaluation.protocol,
             "settings": asdict(self.evaluation.config),
             "unit": self.unit,
+            "left out": self.evaluation.left_out,
             "mean": self.mean,
             "groups": self.groups,
             "mean of groups": self.class_mean,
@@ -119,9 +126,9 @@ def _attributes(
 ) -> tuple[AttributeScore, ...]:
     if path is None:
         return ()
-    titles = {problem.name: problem.title for problem in evaluation.problems}
-    by_title = {titles[name]: columns for name, columns in sequences.items()}
-    return tuple(attribute_table(by_title, read_attributes(path)))
+    known = read_attributes(path)
+    of = {problem.name: known[problem.title] for problem in evaluation.problems}
+    return tuple(attribute_table(sequences, of))
 
 
 def _details(judged: Judged, columns: Columns) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class AnalysisTask:
         Processes.
     options : Checked or None
         The analysis' own settings.
+    left_out : tuple of str
+        Names of problems of which no frame would be judged.
     """
 
     protocol: str
@@ -38,6 +40,7 @@ class AnalysisTask:
     folder: Path
     jobs: int = 1
     options: Checked | None = None
+    left_out: tuple[str, ...] = ()
 
     def chosen(self, config: type[Options]) -> Options:
         """Return the analysis' own settings, the default ones if there are none."""
