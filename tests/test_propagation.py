@@ -15,7 +15,7 @@ from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError, MovieError
-from napari_masktrack.propagation import FrameResult, mean_confidence, merge_pieces, propagate
+from napari_masktrack.propagation import FrameResult, Headway, mean_confidence, merge_pieces, propagate
 
 SHAPE = (64, 96)
 SIDE = 14
@@ -708,6 +708,64 @@ def test_closing_early_gives_what_is_finished_and_cleans_up(tmp_path, monkeypatc
     results.close()
     assert len(segment.batches) == calls
     assert list(Path(tmp_path).iterdir()) == []
+
+
+# How far it is
+
+
+def facing():
+    """Return a movie of two objects, one painted on the first frame and the other on the last."""
+    movie, squares = movie_of({1: going_right(8), 2: going_right(40)})
+    return movie, Annotations(painted(squares, 0, 1) + painted(squares, 11, 2))
+
+
+def test_headway_is_made_while_all_frames_wait_for_the_other_direction():
+    movie, annotations = facing()
+    items = list(propagate(movie, annotations, ByColour(), CONFIG, headway=True))
+    steps = [item for item in items if isinstance(item, Headway)]
+    results = [item for item in items if isinstance(item, FrameResult)]
+    waited = items.index(results[0])
+    assert 11 <= waited <= 13, "the whole way forwards, but for the frame where the other one begins"
+    assert [step.step for step in steps] == list(range(1, len(steps) + 1))
+    assert {step.steps for step in steps} == {len(steps)}
+    assert 0.4 < steps[waited - 1].share < 0.6
+    assert steps[-1].share == 1
+    assert items[-1] is results[-1]
+    quiet = list(propagate(movie, annotations, ByColour(), CONFIG))
+    assert [result.frame for result in quiet] == [result.frame for result in results]
+    assert all(np.array_equal(a.labels, b.labels) for a, b in zip(quiet, results, strict=True))
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_frames_that_only_lead_to_the_wanted_ones_count_as_work(crf):
+    movie, squares = movie_of({1: going_right(8)})
+    config = PropagationConfig(crop_size=96, crf=crf)
+    found = propagate(
+        movie, Annotations(painted(squares, 0)), ByColour(), config, frames=range(9, 11), headway=True
+    )
+    items = list(found)
+    assert [item.share for item in items[:9]] == [step / 11 for step in range(1, 10)]
+    assert [type(item) for item in items[9:]] == [Headway, FrameResult] * 2
+
+
+def test_frames_to_which_nothing_is_carried_come_when_all_work_is_done():
+    movie, squares = movie_of({1: going_right(8)})
+    config = PropagationConfig(crop_size=96, direction="forward")
+    items = list(propagate(movie, Annotations(painted(squares, 8)), ByColour(), config, headway=True))
+    assert [type(item) for item in items] == [Headway, FrameResult] * 4 + [FrameResult] * 8
+    assert items[6].share == 1
+
+
+def test_work_can_be_stopped_while_frames_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    movie, annotations = facing()
+    segment = ByColour()
+    items = propagate(movie, annotations, segment, CONFIG, headway=True)
+    assert [next(items).step for _ in range(4)] == [1, 2, 3, 4]
+    assert len(list(tmp_path.glob("*/*"))) == 3
+    items.close()
+    assert len(segment.batches) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 # From both sides

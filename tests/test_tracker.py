@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from napari_masktrack import __version__
+from napari_masktrack import tracker as tracker_module
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations, Box, Mask
 from napari_masktrack.core.crf import CrfConfig
@@ -12,6 +13,7 @@ from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
 from napari_masktrack.errors import AnnotationError, CheckpointError, ConfigError, DeviceError, WorkError
 from napari_masktrack.model.checkpoint import DEFAULT_MODEL, build_network, embedded_models, save_checkpoint
+from napari_masktrack.propagation import Headway
 from napari_masktrack.tracker import Tracker, finetune_config, guarded, motion_path
 
 SYNTHETIC = synthetic_movie(SyntheticConfig(frames=4, shape=(96, 128), objects=2))
@@ -46,6 +48,14 @@ def test_it_fine_tunes_and_propagates_forwards_and_backwards(tracker):
     assert sorted(results) == [0, 1, 2, 3]
     assert np.array_equal(results[1].labels, SYNTHETIC.labels[1])
     assert [r.frame for r in tracker.propagate(MOVIE, TRUTH, SMALL, frames=range(2, 4))] == [2, 3]
+
+
+def test_it_tells_how_far_a_propagation_is_if_asked_to(tracker):
+    items = list(tracker.propagate(MOVIE, TRUTH, SMALL, headway=True))
+    shares = [item.share for item in items if isinstance(item, Headway)]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(items) == len(shares) + len(MOVIE)
 
 
 def test_propagating_changes_no_weights(tracker):
@@ -200,6 +210,20 @@ def test_the_network_of_the_motion_is_saved_beside_and_comes_back(tracker, saved
     assert not all(torch.equal(v, kept[k]) for k, v in again.motion.state_dict().items())
     again.reset()
     assert all(torch.equal(v, kept[k]) for k, v in again.motion.state_dict().items())
+
+
+def test_a_network_of_the_motion_that_was_loaded_learns_on_the_device_of_the_tracker(saved, monkeypatch):
+    where = []
+
+    def seen(network, *given, **options):
+        where.append({parameter.device.type for parameter in network.parameters()})
+        return iter(())
+
+    monkeypatch.setattr(tracker_module, "finetune", seen)
+    again = Tracker(saved, device="cpu")
+    again.device = torch.device("meta")
+    list(again.finetune(MOVIE, TRUTH, QUICK, stream="motion"))
+    assert where == [{"meta"}]
 
 
 @pytest.mark.parametrize("what", ["gone", "another"])

@@ -5,9 +5,11 @@ segmentation of a crop around the object; all objects go through the network in 
 compete for the pixels. Nothing is kept but the frames beside it and the annotated ones.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from itertools import count
+from typing import Literal, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.instances import Labels, merge
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.passes import Moment, sharpened, walk
-from napari_masktrack.core.plan import Leg, plan
+from napari_masktrack.core.plan import Leg, itinerary, plan
 from napari_masktrack.core.spill import Spill
 from napari_masktrack.errors import AnnotationError
 
@@ -67,6 +69,26 @@ class FrameResult:
     probability: npt.NDArray[np.uint8] | None = None
 
 
+@dataclass(frozen=True)
+class Headway:
+    """Masks were carried over one more frame, which may have to wait there for those of the other direction.
+
+    Attributes
+    ----------
+    step, steps : int
+        Frames carried over so far and in all; one that is reached in both directions counts twice.
+    """
+
+    step: int
+    steps: int
+
+    @property
+    def share(self) -> float:
+        """The share of the work that is done, in [0, 1]."""
+        return self.step / self.steps
+
+
+@overload
 def propagate(
     movie: Movie,
     annotations: Annotations,
@@ -76,7 +98,35 @@ def propagate(
     frames: range | None = None,
     crf: CrfConfig | None = None,
     probability: bool = False,
-) -> Iterator[FrameResult]:
+    headway: Literal[False] = False,
+) -> Iterator[FrameResult]: ...
+
+
+@overload
+def propagate(
+    movie: Movie,
+    annotations: Annotations,
+    segment: Segmenter,
+    config: PropagationConfig | None = None,
+    *,
+    frames: range | None = None,
+    crf: CrfConfig | None = None,
+    probability: bool = False,
+    headway: bool,
+) -> Iterator[FrameResult | Headway]: ...
+
+
+def propagate(
+    movie: Movie,
+    annotations: Annotations,
+    segment: Segmenter,
+    config: PropagationConfig | None = None,
+    *,
+    frames: range | None = None,
+    crf: CrfConfig | None = None,
+    probability: bool = False,
+    headway: bool = False,
+) -> Iterator[FrameResult | Headway]:
     """Yield the masks of every frame: first forwards in time, then backwards.
 
     Parameters
@@ -95,11 +145,17 @@ def propagate(
         what comes out, not what guides the next frame.
     probability : bool
         Whether the results hold the probability of each pixel.
+    headway : bool
+        Whether a `Headway` comes for every frame that was carried over, before its result. Frames between
+        objects that are annotated on different frames have to wait for both directions: without it
+        nothing is heard of the work meanwhile.
 
     Yields
     ------
     FrameResult
-        Each frame once. The iteration may be closed at any time.
+        Each frame once. The iteration may be closed at any time; frames that wait are lost then.
+    Headway
+        Only if asked for.
 
     Raises
     ------
@@ -117,7 +173,8 @@ def propagate(
     )
     carriers = [Carrier(movie, annotations, segment, config) for _ in range(2)]
     finish = _Finish(movie.shape, annotations, config, probability=probability)
-    return _propagate(legs, carriers, finish, crf=crf or CrfConfig(), wanted=wanted)
+    items = _propagate(legs, carriers, finish, crf=crf or CrfConfig(), wanted=wanted)
+    return items if headway else _results(items)
 
 
 def check(movie: Movie, annotations: Annotations, frames: range | None = None) -> range:
@@ -140,14 +197,17 @@ def check(movie: Movie, annotations: Annotations, frames: range | None = None) -
 
 def _propagate(
     legs: Sequence[Leg], carriers: Sequence[Carrier], finish: "_Finish", *, crf: CrfConfig, wanted: range
-) -> Iterator[FrameResult]:
+) -> Generator[FrameResult | Headway, None, None]:
     given, unfinished = bytearray(wanted.stop), _covered_backwards(legs, wanted)
+    steps = sum(1 for ascending in (True, False) for _ in itinerary(legs, ascending=ascending))
+    done = count(1)
     with Spill() as waiting:
         for carrier, ascending in zip(carriers, (True, False), strict=True):
             moments = walk(carrier, legs, ascending=ascending, before=waiting.take)
             if finish.config.crf:
                 moments = sharpened(moments, crf, threshold=finish.config.threshold, wanted=wanted)
             for moment in moments:
+                yield Headway(next(done), steps)
                 if moment.frame not in wanted or not (moment.pieces or moment.before or moment.compared):
                     continue
                 if ascending and unfinished[moment.frame]:
@@ -158,6 +218,13 @@ def _propagate(
         for frame in wanted:
             if not given[frame]:
                 yield finish(frame, [])
+
+
+def _results(items: Generator[FrameResult | Headway, None, None]) -> Iterator[FrameResult]:
+    with closing(items):
+        for item in items:
+            if isinstance(item, FrameResult):
+                yield item
 
 
 def _keep(moment: Moment, waiting: Spill) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, overload
 
 from napari_masktrack import __version__
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
@@ -28,7 +28,7 @@ from napari_masktrack.model.checkpoint import (
 from napari_masktrack.model.device import choose_device, place
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.segmenter import NetworkSegmenter
-from napari_masktrack.propagation import FrameResult, Segmenter, check, propagate
+from napari_masktrack.propagation import FrameResult, Headway, Segmenter, check, propagate
 from napari_masktrack.training.online import SAMPLES, finetune
 from napari_masktrack.training.train import TrainStep
 
@@ -144,6 +144,7 @@ class Tracker:
             self.motion.load_state_dict(self._loaded)
         if settings is None:
             return iter(())
+        self.motion = place(self.motion, self.device)  # one that was loaded is where files are read to
         steps = finetune(self.motion, MotionMovie(movie), annotations, settings, samples=self.samples)
         return self._count_motion(guarded(steps))
 
@@ -172,6 +173,7 @@ class Tracker:
             self.crf = step.config
             yield step
 
+    @overload
     def propagate(
         self,
         movie: Movie,
@@ -180,7 +182,31 @@ class Tracker:
         *,
         frames: range | None = None,
         probability: bool = False,
-    ) -> Iterator[FrameResult]:
+        headway: Literal[False] = False,
+    ) -> Iterator[FrameResult]: ...
+
+    @overload
+    def propagate(
+        self,
+        movie: Movie,
+        annotations: Annotations,
+        config: PropagationConfig | None = None,
+        *,
+        frames: range | None = None,
+        probability: bool = False,
+        headway: bool,
+    ) -> Iterator[FrameResult | Headway]: ...
+
+    def propagate(
+        self,
+        movie: Movie,
+        annotations: Annotations,
+        config: PropagationConfig | None = None,
+        *,
+        frames: range | None = None,
+        probability: bool = False,
+        headway: bool = False,
+    ) -> Iterator[FrameResult | Headway]:
         """Carry the annotations over the movie; see `propagation.propagate`.
 
         The weights and the CRF are those of when the first frame is asked for.
@@ -194,12 +220,13 @@ class Tracker:
         """
         check(movie, annotations, frames)
 
-        def results() -> Iterator[FrameResult]:
+        def results() -> Iterator[FrameResult | Headway]:
             settings = config or PropagationConfig()
             seen, segment = self._seen(movie, settings)
             yield from propagate(
-                seen, annotations, segment, settings, frames=frames, crf=self.crf, probability=probability
-            )
+                seen, annotations, segment, settings,
+                frames=frames, crf=self.crf, probability=probability, headway=headway,
+            )  # fmt: skip
 
         return guarded(results())
 

@@ -51,9 +51,9 @@ def test_the_variants_of_the_paper_can_be_tried(run, weights, monkeypatch):
 
     asked, propagate = [], Tracker.propagate
 
-    def spy(self, movie, annotations, config):
+    def spy(self, movie, annotations, config, **options):
         asked.append((config.flow, config.crf))
-        return propagate(self, movie, annotations, config)
+        return propagate(self, movie, annotations, config, **options)
 
     monkeypatch.setattr(Tracker, "propagate", spy)
     for options in ("", "--flow", "--crf"):

@@ -8,6 +8,8 @@ import tifffile
 import zarr
 from PIL import Image
 
+from napari_masktrack.cli.progress import Lines
+
 FRAMES, HEIGHT, WIDTH = 6, 40, 48  # of the movie in `place`
 FAST = "--finetune off --crop-size 64"
 NAMES = [f"{frame:05}.png" for frame in range(FRAMES)]
@@ -45,6 +47,18 @@ def test_every_frame_is_written_and_the_painted_one_comes_back(propagate, place)
     masks = read(place / "masks")
     assert (masks.shape, masks.dtype) == ((FRAMES, HEIGHT, WIDTH), np.uint8)
     np.testing.assert_array_equal(masks[0], read(place / "painted")[0])
+
+
+def test_the_bar_moves_while_frames_wait_for_an_object_painted_on_the_last_one(propagate, place, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Lines, "update", lambda self, share, text: drawn.append((share, text)))
+    repaint(place, FRAMES - 1, 2)
+    assert propagate("--annotations painted --output masks").code == 0
+    shares = [share for share, text in drawn if text == f"0 of {FRAMES} frames"]
+    assert len(shares) >= FRAMES - 1
+    assert shares == sorted(set(shares))
+    assert 0.4 < shares[-1] < 0.6
+    assert drawn[-1] == (1, f"{FRAMES} of {FRAMES} frames")
 
 
 def test_the_ending_chooses_the_format(propagate, place):

@@ -7,7 +7,7 @@ from scipy import ndimage
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Absent, Box, Combined, Mask, Scribble
 from napari_masktrack.core.metrics import region_similarity
-from napari_masktrack.core.refine import ROUNDS, expected_similarity, refine, resolve
+from napari_masktrack.core.refine import LONGEST, ROUNDS, expected_similarity, refine, resolve
 from napari_masktrack.core.region import Region
 
 SHAPE = (80, 100)
@@ -152,3 +152,45 @@ def test_a_box_of_one_pixel_and_an_empty_answer_are_no_trouble():
     region, confidence = resolve(Box(0, 1, (5, 5, 6, 6)), picture(np.zeros(SHAPE, bool)), Threshold(), CONFIG)
     assert region.box == (5, 5, 6, 6)
     assert confidence == 0
+
+
+def dab(shape, y, x, side):
+    stroke = np.zeros(shape, bool)
+    stroke[y : y + side, x : x + side] = True
+    return Scribble(0, 1, stroke)
+
+
+def test_a_small_dab_on_a_large_object_becomes_all_of_it():
+    y, x = np.indices((220, 220))
+    truth, segment = (y - 110) ** 2 + (x - 110) ** 2 < 60**2, Threshold()
+    region, _ = resolve(dab(truth.shape, 90, 130, side=10), picture(truth), segment, CONFIG)
+    assert region_similarity(truth, region.to_mask(truth.shape)) > 0.95
+    assert ROUNDS < len(segment.calls) < LONGEST
+
+
+@pytest.mark.parametrize(("side", "rounds"), [(150, LONGEST - 2), (1500, LONGEST)])
+def test_an_object_without_an_end_is_looked_for_as_far_as_the_image_goes_or_often_enough(side, rounds):
+    segment = Threshold()
+    everything = np.ones((side, side), bool)
+    region, _ = resolve(
+        dab(everything.shape, side // 2, side // 2, side=10), picture(everything), segment, CONFIG
+    )
+    assert len(segment.calls) == rounds
+    assert (region.area == everything.size) == (side == 150)
+
+
+def test_what_is_seen_at_the_edge_apart_from_the_stroke_asks_for_nothing_more():
+    truth, beside, segment = disc(radius=9), np.zeros(SHAPE, bool), Threshold()
+    beside[:, 66:] = True
+    region, _ = resolve(dab(SHAPE, 34, 44, side=14), picture(truth | beside), segment, CONFIG)
+    assert region.to_mask(SHAPE)[:, 66:].any()
+    assert len(segment.calls) == ROUNDS
+
+
+def test_a_box_and_a_rough_mask_are_asked_for_twice_however_much_is_seen():
+    everything = picture(np.ones(SHAPE, bool))
+    boxed, rough = Threshold(), Threshold()
+    resolve(Box(0, 1, (30, 40, 40, 50)), everything, boxed, PropagationConfig())
+    refine(Region((30, 40, 40, 50), np.ones((10, 10), bool)), everything, rough, CONFIG)
+    assert len(boxed.calls) == 3 * ROUNDS
+    assert len(rough.calls) == ROUNDS

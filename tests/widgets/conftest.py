@@ -13,7 +13,7 @@ from napari_masktrack.config import FINETUNE
 from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.crf_search import SearchStep
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
-from napari_masktrack.propagation import propagate
+from napari_masktrack.propagation import Headway, propagate
 from napari_masktrack.widgets.engine import Engine
 from napari_masktrack.widgets.preferences import Preferences
 
@@ -60,9 +60,10 @@ class FakeTracker:
             self.closed.set()
 
     def propagate(self, movie, annotations, config, *, frames=None, **more):
-        for result in propagate(movie, annotations, by_brightness, config, frames=frames, **more):
-            time.sleep(self.frame_seconds)
-            yield result
+        for item in propagate(movie, annotations, by_brightness, config, frames=frames, **more):
+            if isinstance(item, Headway) or not more.get("headway"):
+                time.sleep(self.frame_seconds)
+            yield item
 
     def save(self, path):
         path.write_bytes(b"weights")

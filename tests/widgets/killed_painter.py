@@ -34,7 +34,7 @@ class Busy:
             time.sleep(0.02)
             yield SimpleNamespace(step=step, steps=3, loss=1.0, seconds=0.0)
 
-    def propagate(self, movie, annotations, config, *, frames=None):
+    def propagate(self, movie, annotations, config, *, frames=None, **more):
         for frame in range(len(movie)):
             time.sleep(0.03)
             yield FrameResult(frame, np.full(movie.shape, 7, np.uint16), {7: 1.0}, {7: 0})

@@ -124,6 +124,24 @@ def test_the_time_left_follows_the_pace_and_never_passes_the_limit(qtbot):
     assert bar.seconds_left() == pytest.approx(12), "three more steps in any case"
 
 
+def test_the_bar_moves_while_no_step_is_finished(qtbot):
+    bar = RunBar()
+    qtbot.addWidget(bar)
+    now = [0.0]
+    bar._clock = lambda: now[0]
+    bar.begin("Propagating", 10)
+    now[0] = 6.0
+    bar.reach(0.25)
+    assert bar.bar.value() == 2
+    assert "0/10, 18 s left" in bar.bar.format()
+    bar.reach(0.75)
+    bar.advance()
+    assert bar.bar.value() == 7
+    assert "1/10, 2 s left" in bar.bar.format()
+    bar.begin("Comparing", 10)
+    assert (bar.bar.value(), bar.seconds_left()) == (0, None)
+
+
 def test_the_loss_plot_keeps_its_points(qtbot):
     plot = LossPlot()
     qtbot.addWidget(plot)

@@ -19,6 +19,24 @@ def begin(dock, paint, qtbot):
     qtbot.waitUntil(lambda: dock.workspace.result is not None and bool(dock.workspace.result.done))
 
 
+def test_while_all_frames_wait_for_an_object_of_the_last_one_the_bar_moves_and_cancel_answers(
+    dock, tracker, qtbot, paint
+):
+    paint(dock, 0, 1)
+    paint(dock, 7, 2)
+    dock.finetune.set_value("off")
+    tracker.frame_seconds = 0.3
+    dock.bar.run.click()
+    qtbot.waitUntil(lambda: dock.bar.bar.value() >= 2, timeout=20_000)
+    assert "Propagating 0/8, " in dock.bar.bar.format()
+    assert dock.bar.bar.format().endswith(" left")
+    dock.bar.cancel.click()
+    assert dock.bar.message.text() == "Stopped before a frame was finished; the masks are as they were."
+    assert dock.workspace.result.done == ()
+    assert dock.commands.touched() is not None, "all of it is still to be done"
+    qtbot.waitUntil(lambda: dock.runner.job.thread_ended, timeout=2_000)  # it looks at no further frames
+
+
 def test_cancel_keeps_what_is_finished_and_the_button_comes_back(dock, tracker, qtbot, paint, finish):
     tracker.frame_seconds = 0.2
     begin(dock, paint, qtbot)

@@ -146,7 +146,8 @@ def _work(options: Namespace, folder: Path, clock: Clock, terminal: Terminal) ->
     masks = folder / "masks"
     writer = open_writer(masks, frames=len(movie), shape=movie.shape, labels_max=annotations.labels[-1])
     sink = ScoredSink(writer)
-    results = tracker.propagate(movie, annotations, PropagationConfig(flow=options.flow, crf=options.crf))
+    config = PropagationConfig(flow=options.flow, crf=options.crf)
+    results = tracker.propagate(movie, annotations, config, headway=True)
     settings = FINETUNE[options.finetune]
     with sink.kept(terminal):
         if settings is not None:

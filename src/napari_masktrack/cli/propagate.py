@@ -94,7 +94,7 @@ def complete(
 def work(job: Job, tracker: "Tracker", terminal: Terminal) -> None:
     """Fine-tune and propagate; the caller closes the sink."""
     # Both refuse bad input when they are called, so both are called before anything is computed.
-    results = tracker.propagate(job.movie, job.annotations, job.config, frames=job.frames)
+    results = tracker.propagate(job.movie, job.annotations, job.config, frames=job.frames, headway=True)
     if job.finetune is not None:
         fine_tune(tracker.finetune(job.movie, job.annotations, job.finetune), job.finetune, terminal)
         if job.finetune_flow:

@@ -14,7 +14,7 @@ from napari_masktrack.io.refusal import shown
 if TYPE_CHECKING:  # NumPy and torch come with these, and `--help` needs neither
     from napari_masktrack.core.crf_search import SearchStep
     from napari_masktrack.io.writers import LabelWriter
-    from napari_masktrack.propagation import FrameResult
+    from napari_masktrack.propagation import FrameResult, Headway
     from napari_masktrack.training.train import TrainStep
 
 STACKS = {".tif", ".tiff", ".zarr"}
@@ -186,22 +186,35 @@ def fit_crf(steps: "Iterator[SearchStep]", terminal: Terminal) -> None:
     )
 
 
-def carry(results: "Iterator[FrameResult]", sink: Sink, terminal: Terminal) -> None:
+def carry(results: "Iterator[FrameResult | Headway]", sink: Sink, terminal: Terminal) -> None:
     """Run a propagation to its end; every frame is written as it comes.
+
+    Parameters
+    ----------
+    results : iterator of FrameResult and Headway
+        The bar follows the `Headway`: it moves also while frames wait for their other half.
+    sink : Sink
+    terminal : Terminal
 
     Raises
     ------
     WorkError
         A frame could not be read, computed or written.
     """
-    total = sink.writer.layout.frames
+    from napari_masktrack.propagation import Headway
+
+    total, done, share = sink.writer.layout.frames, 0, 0.0
     try:
         with terminal.progress("Propagating") as progress, _closing(results):
-            for done, result in enumerate(results, start=1):
-                with terminal.finishing():
-                    sink.keep(result)
+            for item in results:
+                if isinstance(item, Headway):
+                    share = item.share
+                else:
+                    with terminal.finishing():
+                        sink.keep(item)
+                    done += 1
                 terminal.check()
-                progress.update(done / total, f"frame {done} of {total}")
+                progress.update(share, f"{done} of {total} frames")
     except InputError as error:
         raise WorkError(str(error)) from error
 

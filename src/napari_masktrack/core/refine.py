@@ -1,4 +1,4 @@
-"""A box or a scribble becomes a mask: ask the network, twice, guided by what it answered first."""
+"""A box or a scribble becomes a mask: ask the network, at least twice, guided by what it answered before."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,10 +16,15 @@ from napari_masktrack.core.instances import (
     paste,
     window_around,
 )
+from napari_masktrack.core.postprocess import keep_touching
 from napari_masktrack.core.region import Region
 
 Segment = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
 ROUNDS = 2
+LONGEST = 6
+"""Rounds at most, where an object was larger than what the network was shown of it."""
+EDGE = 0.02
+"""What ends so near to the edge of a window was cut off there, in sides of the window."""
 OVAL = 0.9
 """Axes of the oval that a box is taken for first, in sides of the box: corners are rarely object."""
 ZOOMS = (0.8, 1.0, 1.4)
@@ -34,8 +39,9 @@ def resolve(
     """Return the mask that an annotation means, and how sure the network is of it.
 
     What decides every pixel is taken as it is. Of a box the network sees an oval first (its axes are
-    0.9 of the sides), in three sizes, and what it answers outside the box does not count. Strokes are
-    kept: those on the object belong to it, those beside it do not.
+    0.9 of the sides), in three sizes, and what it answers outside the box does not count. Of a stroke it
+    sees the surroundings, more of them as long as the object goes on there. Strokes are kept: those on
+    the object belong to it, those beside it do not.
 
     Parameters
     ----------
@@ -65,7 +71,8 @@ def resolve(
         return region, 1.0
     parts = item.parts if isinstance(item, Combined) else (item,)
     boxed = any(isinstance(part, Box) for part in parts)
-    found, confidence = refine(region, image, segment, config, within=region.box if boxed else None)
+    within = region.box if boxed else None
+    found, confidence = refine(region, image, segment, config, within=within, rounds=LONGEST)
     if confidence == 0.0 or all(isinstance(part, Box) for part in parts):
         return found, confidence
     target, known = item.supervision(shape)
@@ -80,6 +87,7 @@ def refine(
     config: PropagationConfig,
     *,
     within: BoundingBox | None = None,
+    rounds: int = ROUNDS,
 ) -> tuple[Region, float]:
     """Return the object that a rough region means, and how sure the network is of it.
 
@@ -93,6 +101,9 @@ def refine(
     config : PropagationConfig
     within : tuple of int, optional
         A box ``(y0, x0, y1, x1)`` that holds the whole object.
+    rounds : int
+        How often the network is asked at most: more than twice only as long as the object is cut off by
+        the window in which it was looked for, which grows with it. With `within` always twice.
 
     Returns
     -------
@@ -105,7 +116,7 @@ def refine(
     if within is not None:
         region, allowed = _rounded(region, within), _slackened(within)
         sizes = [round(zoom * config.crop_size / 32) * 32 for zoom in ZOOMS]
-    for _ in range(ROUNDS):
+    for number in range(1, rounds + 1):
         window = window_around(within or region.box, margin=config.margin)
         values, bounds = _seen(region, image, segment, window=window, sizes=sizes)
         if allowed is not None:
@@ -114,7 +125,22 @@ def refine(
         if found is None:
             return given, 0.0
         region, confidence = found, expected_similarity(values, config.threshold)
+        if number >= ROUNDS and (within is not None or not _is_cut_off(region, given, bounds, image)):
+            break
     return region, confidence
+
+
+def _is_cut_off(found: Region, given: Region, bounds: BoundingBox, image: Image) -> bool:
+    """Tell whether what was given goes on beyond the window; parts elsewhere do not count."""
+    part = Region.of(keep_touching(found.part(bounds), given.part(bounds), reach=0), corner=bounds[:2])
+    if part is None:
+        return False
+    near = max(2.0, EDGE * max(bounds[2] - bounds[0], bounds[3] - bounds[1]))
+    ends = (0, 0, image.shape[0], image.shape[1])  # there is nothing more to see there
+    return any(
+        bound != end and abs(side - bound) <= near
+        for side, bound, end in zip(part.box, bounds, ends, strict=True)
+    )
 
 
 def _seen(

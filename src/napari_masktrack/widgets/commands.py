@@ -28,6 +28,8 @@ ALONE = {"box to mask", "import", "score", "leave one out", "revert", "export", 
 """What is not begun while other work is under way."""
 NEED_RESULT = {"use result", "score", "leave one out", "revert", "export"}
 """What needs, or writes, all of a result; running does, too."""
+STOPPED = "Stopped. What was finished is kept; 'Revert' in 6 Save takes it back."
+STOPPED_EARLY = "Stopped before a frame was finished; the masks are as they were."
 
 
 class Commands:
@@ -170,7 +172,7 @@ class Commands:
                 self._taken.pop(frame, None)
             self.dock.bar.say(f"Done: {in_words(self._made)}. Review shows where to look.", "good")
         elif ending == "cancelled":
-            self.dock.bar.say("Stopped. What was finished is kept; 'Revert' in 6 Save takes it back.")
+            self.dock.bar.say(STOPPED if self._made else STOPPED_EARLY)
         if self._made:
             self.dock.review.outdate_scores()
         self.dock.show_review()

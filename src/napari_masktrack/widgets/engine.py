@@ -142,7 +142,7 @@ class Engine:
 
         Yields
         ------
-        Phase, TrainStep, SearchStep, Described or FrameResult
+        Phase, TrainStep, SearchStep, Described, Headway or FrameResult
         """
         if plan.finetune is not None:
             plan.annotations.check(len(plan.movie), plan.movie.shape)
@@ -162,6 +162,7 @@ class Engine:
                     plan.propagation,
                     frames=plan.frames,
                     probability=plan.probability,
+                    headway=True,
                 )
                 with closing(results):
                     yield from results

@@ -32,6 +32,7 @@ class RunBar(QWidget):
         super().__init__()
         self._clock = time.monotonic
         self._began, self._done, self._steps, self._title = 0.0, 0, 0, ""
+        self._share: float | None = None
         self._limit: float | None = None
         self._least = 0
         self.run = button(
@@ -78,28 +79,40 @@ class RunBar(QWidget):
         """Begin a phase; 0 steps if their number is not known; it ends after `seconds` and `least` steps."""
         self._limit, self._least = seconds, least
         self._began, self._done, self._steps, self._title = self._clock(), 0, steps, title
+        self._share = None
         self.bar.setRange(0, steps)
-        self.bar.setValue(0)
         self._show()
 
     def advance(self, done: int | None = None) -> None:
         """Take note of one more step, or of how many there are now."""
         self._done = self._done + 1 if done is None else done
-        self.bar.setValue(min(self._done, self._steps))
         self._show()
+
+    def reach(self, share: float) -> None:
+        """Take note of the share of the phase that is over, where the steps alone do not tell."""
+        self._share = share
+        self._show()
+
+    @property
+    def value(self) -> int:
+        """How far the phase is, in steps."""
+        return min(self._done if self._share is None else int(self._share * self._steps), self._steps)
 
     def seconds_left(self) -> float | None:
         """Estimate from the pace so far; None while nothing is known."""
-        if not self._done or not self._steps:
+        share = self._done / max(self._steps, 1) if self._share is None else self._share
+        if not share or not self._steps:
             return None
         past = self._clock() - self._began
-        pace = past / self._done
-        left = pace * max(self._steps - self._done, 0)
+        left = past * max(1 / share - 1, 0)
         if self._limit is None:
             return left
-        return min(left, max(self._limit - past, pace * (self._least - self._done), 0.0))
+        return min(
+            left, max(self._limit - past, past / (share * self._steps) * (self._least - self._done), 0.0)
+        )
 
     def _show(self) -> None:
+        self.bar.setValue(self.value)
         left = self.seconds_left()
         count = f" {self._done}/{self._steps}" if self._steps else ""
         said = "" if left is None else f", {in_words(left)} left"

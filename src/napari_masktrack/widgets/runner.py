@@ -9,6 +9,7 @@ from napari.utils import progress
 from qtpy.QtCore import QObject, Signal
 
 from napari_masktrack.errors import InputError, MaskTrackError
+from napari_masktrack.propagation import Headway
 from napari_masktrack.widgets.engine import Described, Engine, Phase, Plan
 from napari_masktrack.widgets.quiet import no_collections
 from napari_masktrack.widgets.run_bar import RunBar
@@ -54,7 +55,7 @@ class Runner(QObject):
         self._settings: dict[str, Any] = {}
         self._probability = False
         self._activity: Any = None
-        self._untold, self._told = 0, 0.0
+        self._shown, self._told = 0, 0.0
         self._writing = False
         self._take: Callable[[Any], None] | None = None
         bar.cancelled.connect(self.cancel)
@@ -145,15 +146,18 @@ class Runner(QObject):
         self.bar.begin(phase.title, phase.steps, seconds=seconds, least=0 if seconds is None else self._least)
         self._close_activity()
         self._activity = progress(total=phase.steps, desc=f"MaskTrack: {phase.title}")
-        self._untold, self._told = 0, time.monotonic()
+        self._shown, self._told = 0, time.monotonic()
 
     def advance(self) -> None:
         """Take note of one more step."""
         self.bar.advance()
-        self._untold += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let napari know how far the work is, if it was not told just now."""
         if self._activity is not None and time.monotonic() - self._told > TELL:
-            untold, self._untold, self._told = self._untold, 0, time.monotonic()
-            self._activity.update(untold)
+            before, self._shown, self._told = self._shown, self.bar.value, time.monotonic()
+            self._activity.update(self._shown - before)
 
     def _route(self, item: Any) -> None:
         if isinstance(item, Described):
@@ -164,6 +168,9 @@ class Runner(QObject):
             if self.workspace.probability is not None:
                 self.workspace.probability.begin()
             self._writing = True
+        elif isinstance(item, Headway):
+            self.bar.reach(item.share)
+            self._tell()
         elif hasattr(item, "loss"):
             self.advance()
             self.trained.emit(item)
