@@ -26,8 +26,9 @@ from napari_masktrack.core.plan import Leg
 from napari_masktrack.core.postprocess import keep_touching
 from napari_masktrack.core.recall import Recollection
 from napari_masktrack.core.recapture import recapture, search_windows
-from napari_masktrack.core.refine import Segment, expected_similarity, resolve
+from napari_masktrack.core.refine import Segment, expected_similarity
 from napari_masktrack.core.region import Region
+from napari_masktrack.core.resolver import Resolver
 from napari_masktrack.core.rivalry import give_up_strays, yield_to_owners
 from napari_masktrack.core.track import Track
 
@@ -111,6 +112,7 @@ class Carrier:
     ) -> None:
         self.movie, self.annotations, self.segment, self.config = movie, annotations, segment, config
         self.recollection = Recollection(segment, movie, wanted=config.reference)
+        self._resolver = Resolver(self.recollection, movie, annotations, config)
         self.tracks: dict[int, Track] = {}
         self.image: Image | None = None
 
@@ -169,7 +171,7 @@ class Carrier:
     def _start(self, frame: int, label: int, image: Image) -> Piece:
         """Begin at an annotation: a painted mask is taken as it is, a box or scribble is refined first."""
         items = self.annotations.of(label)
-        region, confidence = resolve(items[frame], image, self.segment, self.config)
+        region, confidence = self._resolver.resolve(items[frame], image)
         self.recollection.begin(label, frame, region, image, items=items)
         self.tracks[label] = Track.start(
             region,

@@ -41,10 +41,15 @@ class Recollection:
     movie : Movie
     wanted : bool
         Whether to remember anything.
+
+    Attributes
+    ----------
+    segment : callable
+        The segmenter with nothing remembered.
     """
 
     def __init__(self, segment: Segment, movie: Movie, *, wanted: bool) -> None:
-        self._segment, self._movie = segment, movie
+        self.segment, self._movie = segment, movie
         self._able = segment if wanted and isinstance(segment, Recalling) else None
         self._memories: dict[int, dict[int, Any]] = {}
         self._seen: tuple[int, Image] | None = None
@@ -109,4 +114,14 @@ class Recollection:
     def of(self, labels: Sequence[int]) -> Segment:
         """Return the segmenter for a batch of crops, one label for each."""
         memories = [list(self._memories.get(label, {}).values()) for label in labels]
-        return self._segment if self._able is None or not any(memories) else self._able.recalling(memories)
+        return self.segment if self._able is None or not any(memories) else self._able.recalling(memories)
+
+    @property
+    def able(self) -> bool:
+        """Whether anything can be remembered, and is to be."""
+        return self._able is not None
+
+    def shown(self, seen: Sequence[tuple[Region, Image]]) -> Segment:
+        """Return the segmenter for one crop of an object, remembered as it is on other frames."""
+        memories = [memory for region, image in seen if (memory := self._memory(region, image)) is not None]
+        return self.segment if self._able is None or not memories else self._able.recalling([memories])

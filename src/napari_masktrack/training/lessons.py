@@ -7,13 +7,10 @@ from typing import Any, overload
 
 import numpy.typing as npt
 
-from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Annotation, Mask
 from napari_masktrack.core.instances import Image
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.core.refine import resolve
-from napari_masktrack.model.network import GuidedNetwork
-from napari_masktrack.model.segmenter import NetworkSegmenter
+from napari_masktrack.core.resolver import Resolver
 from napari_masktrack.training.dreams import Stage
 from napari_masktrack.training.scenes import Scene, surroundings
 
@@ -96,7 +93,7 @@ class Lessons(Sequence[Lesson]):
         return Lesson(scene, Stage.of(scene) if known.all() and target.any() else None)
 
 
-def settled(item: Annotation, movie: Movie, network: GuidedNetwork) -> Annotation | None:
+def settled(item: Annotation, movie: Movie, resolver: Resolver) -> Annotation | None:
     """Return an item that says which pixels are object: of a box, the mask that the network finds in it.
 
     None for a box of which the network is not sure enough: from a wrong mask it would learn wrong things.
@@ -109,8 +106,7 @@ def settled(item: Annotation, movie: Movie, network: GuidedNetwork) -> Annotatio
     target, known = item.supervision(movie.shape)
     if item.exact or target.any():
         return item
-    image = movie.image(item.frame)
-    found, confidence = resolve(item, image, NetworkSegmenter(network), PropagationConfig())
+    found, confidence = resolver.resolve(item, movie.image(item.frame))
     if found is None or confidence < SURE:
         return None
     return Mask(item.frame, item.label, found.to_mask(movie.shape) & ~known)

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_masktrack.config import FinetuneConfig
+from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.recall import Recollection
+from napari_masktrack.core.resolver import Resolver
 from napari_masktrack.errors import WorkError
 from napari_masktrack.model.network import GuidedNetwork
+from napari_masktrack.model.segmenter import NetworkSegmenter
 from napari_masktrack.training.dreams import dream
 from napari_masktrack.training.lessons import Lesson, Lessons, settled
 from napari_masktrack.training.prefetch import prefetch
@@ -79,7 +82,9 @@ def _finetune(
     *,
     samples: SampleConfig,
 ) -> Iterator[TrainStep]:
-    painted = (settled(item, movie, network) for item in annotations.items if item.is_painted(movie.shape))
+    recollection = Recollection(NetworkSegmenter(network), movie, wanted=config.recall > 0)
+    resolver = Resolver(recollection, movie, annotations, PropagationConfig())
+    painted = (settled(item, movie, resolver) for item in annotations.items if item.is_painted(movie.shape))
     lessons = Lessons([item for item in painted if item is not None], movie)
     if not lessons:
         return

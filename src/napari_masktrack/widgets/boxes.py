@@ -29,8 +29,10 @@ def box_to_mask(dock: "MaskTrackDock") -> None:
     boxes = [shape for shape in drawings.shapes if shape.frame == frame and shape.kind == "rectangle"]
     if frame is None or not boxes:
         raise AnnotationError("There is no box on this frame; press 'Box' and draw one around the object.")
-    annotations = Annotations(box.annotation(view.movie.shape) for box in boxes)
-    drawings.check_paintable(annotations.labels)
+    here = Annotations(box.annotation(view.movie.shape) for box in boxes)
+    drawings.check_paintable(here.labels)
+    elsewhere = [item for item in drawings.read().items if item.frame != frame and item.label in here.labels]
+    annotations = Annotations([*here.items, *elsewhere])  # what is known of the objects already
     plan = dock.commands.plan(annotations=annotations, propagation=dock.propagate.value())
     plan = replace(plan, frames=range(frame, frame + 1), crf_search=None)
 
@@ -38,7 +40,7 @@ def box_to_mask(dock: "MaskTrackDock") -> None:
         if not hasattr(item, "labels"):
             return
         dock.runner.advance()
-        for label in annotations.labels:
+        for label in here.labels:
             if not drawings.fill(frame, np.where(item.labels == label, label, 0)):
                 dock.complain(f"The network finds nothing unpainted in the box of object {label}; paint it.")
                 continue
