@@ -209,14 +209,9 @@ def _check_unfinished(recipe: "Recipe", partial: Path, terminal: Terminal) -> in
 def _steps_of(recipe: "Recipe", path: Path) -> int:
     """Return how many steps of this recipe made weights; refuse those of another training."""
     from napari_masktrack.model.checkpoint import load_checkpoint
-    from napari_masktrack.training.recipes import difference_to
+    from napari_masktrack.training.recipes import steps_made
 
-    notes = load_checkpoint(path).notes
-    steps, difference = notes.get("steps", ""), difference_to(recipe, notes)
-    if difference or not steps.isdecimal():
-        reason = difference or "unknown steps"
-        raise CheckpointError(f"{shown(path)} is left from another training ({reason}); move it away.")
-    return int(steps)
+    return steps_made(recipe, shown(path), load_checkpoint(path).notes)
 
 
 def _begin(options: Namespace, recipe: "Recipe", start: str | Path | None) -> "Recipe":

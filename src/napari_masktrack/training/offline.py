@@ -19,7 +19,7 @@ from napari_masktrack.model.registry import TRAINABLE, backbone_of
 from napari_masktrack.training.chance import Chance
 from napari_masktrack.training.datasets import stream
 from napari_masktrack.training.prefetch import prefetch
-from napari_masktrack.training.recipes import Recipe, difference_to, training_notes
+from napari_masktrack.training.recipes import Recipe, steps_made, training_notes
 from napari_masktrack.training.samples import Clip, clips
 from napari_masktrack.training.train import Schedule, TrainStep, fit, keep_share, running_average
 
@@ -131,14 +131,9 @@ def _start(recipe: Recipe, partial: Path, snapshots: Mapping[int, Path]) -> tupl
 def _left_behind(recipe: Recipe, network: GuidedNetwork, path: Path, *, steps: range) -> Checkpoint:
     """Return what this training left after so many steps; refuse what another one left."""
     found = load_checkpoint(path)
-    difference = difference_to(recipe, found.notes)
+    steps_made(recipe, str(path), found.notes, within=steps)
     if found.network.description != network.description:
-        difference = f"of {found.network.description}"
-    made = found.notes.get("steps", "")
-    if not made.isdecimal() or int(made) not in steps:
-        difference = f"{made or 'unknown'} steps"
-    if difference:
-        raise CheckpointError(f"{path} is left from another training ({difference}); move it away.")
+        raise CheckpointError(f"{path} is left from a training of another network; move it away.")
     return found
 
 

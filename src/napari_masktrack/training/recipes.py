@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_masktrack import __version__
 from napari_masktrack.config import TrainConfig
-from napari_masktrack.errors import ConfigError
+from napari_masktrack.errors import CheckpointError, ConfigError
 from napari_masktrack.training.datasets import Dataset, find_pairs
 from napari_masktrack.training.samples import SampleConfig
 
@@ -141,3 +141,29 @@ def difference_to(recipe: Recipe, written: Mapping[str, str]) -> str:
             other = [part for part in there if part not in here] or ["fewer settings"]
             return f"{name}: {', '.join(other) or 'unknown'}"
     return ""
+
+
+def steps_made(recipe: Recipe, name: str, written: Mapping[str, str], *, within: range | None = None) -> int:
+    """Return how many steps of this recipe made weights, by their notes.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    name : str
+        The file, for the message.
+    written : mapping of str to str
+        Its notes.
+    within : range, optional
+        The steps that there may be.
+
+    Raises
+    ------
+    CheckpointError
+        Another training made them, or other steps.
+    """
+    made, difference = written.get("steps", ""), difference_to(recipe, written)
+    if not made.isdecimal() or (within is not None and int(made) not in within):
+        difference = f"{made or 'unknown'} steps"
+    if difference:
+        raise CheckpointError(f"{name} is left from another training ({difference}); move it away.")
+    return int(made)
