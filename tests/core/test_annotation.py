@@ -290,3 +290,11 @@ def test_the_items_of_a_frame_and_of_an_object_are_looked_up_not_searched():
     assert Watched.looks - looked == 3
     with pytest.raises(TypeError):
         annotations.of(1)[9] = Absent(9, 1)
+
+
+def test_painted_frames_come_nearest_first_and_of_two_the_earlier():
+    painted = [Mask(frame, 1, area(2, 3, 6, 9)) for frame in (9, 1, 7, 3)]
+    vague = [Box(5, 1, (2, 3, 6, 9)), Absent(6, 1), Mask(5, 2, area(2, 3, 6, 9))]
+    annotations = Annotations([*painted, *vague])
+    assert annotations.painted_near(1, 5, SHAPE) == [3, 7, 1, 9]
+    assert annotations.painted_near(3, 5, SHAPE) == []

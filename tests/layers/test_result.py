@@ -131,6 +131,18 @@ def test_nobody_paints_while_frames_come_in(store):
     assert store.layer.editable
 
 
+def test_a_run_cancelled_before_its_first_frame_leaves_the_way_back_of_the_one_before(store):
+    run(store, result(3, 1), about={"model": "first"})
+    run(store, result(3, 2), about={"model": "second"})
+    run(store, about={"model": "cancelled while fine-tuning"})
+    assert store.layer.metadata["masktrack"]["model"] == "second"
+    assert store.can_revert
+    store.revert()
+    np.testing.assert_array_equal(store.labels(3), image(1))
+    assert store.layer.metadata["masktrack"]["model"] == "first"
+    assert store.layer.features["label"].tolist() == [1]
+
+
 def test_the_result_can_be_corrected_by_hand(store, viewer, view):
     run(store, result(3, 1))
     view.go_to(viewer.dims, 3)

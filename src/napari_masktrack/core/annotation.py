@@ -108,6 +108,19 @@ class Annotations:
         """Give the items of one object by frame, sorted; none is an empty mapping."""
         return MappingProxyType(self._by_label.get(label, {}))
 
+    def painted_near(self, label: int, frame: int, shape: Shape) -> list[int]:
+        """Give the frames on which an object is painted pixel by pixel: nearest first, of two the earlier.
+
+        Parameters
+        ----------
+        label, frame : int
+        shape : tuple of int
+            Height and width of the movie's frames.
+        """
+        items = self.of(label)
+        painted = (each for each, item in items.items() if item.exact and item.is_painted(shape))
+        return sorted(painted, key=lambda each: (abs(each - frame), each))
+
     @cached_property
     def _by_frame(self) -> dict[int, tuple[Annotation, ...]]:
         return {frame: tuple(items) for frame, items in groupby(self.items, lambda item: item.frame)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_masktrack.config import PropagationConfig
-from napari_masktrack.core.annotation import Annotation, Annotations
+from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.deformation import dilate
 from napari_masktrack.core.flow import warp
 from napari_masktrack.core.instances import (
@@ -177,19 +177,19 @@ class Carrier:
             region,
             frame_shape=self.movie.shape,
             margin=self.config.margin,
-            area=self._painted_area(items, frame) if region is None else 0.0,
+            area=self._painted_area(label, frame) if region is None else 0.0,
         )
         if region is None:
             return Piece(label, np.zeros((0, 0), np.float32), (0, 0, 0, 0), confidence, frame)
         return Piece(label, region.mask.astype(np.float32) * _CERTAIN, region.box, confidence, frame)
 
-    def _painted_area(self, items: Mapping[int, Annotation], frame: int) -> float:
+    def _painted_area(self, label: int, frame: int) -> float:
         """Return the pixels of an object where it is painted nearest to a frame; 0 if it is nowhere."""
-        painted = [each for each in items if items[each].exact and items[each].is_painted(self.movie.shape)]
+        painted = self.annotations.painted_near(label, frame, self.movie.shape)
         if not painted:
             return 0.0
-        nearest = min(painted, key=lambda each: abs(each - frame))
-        return float(np.count_nonzero(items[nearest].guidance(self.movie.shape)))
+        nearest = self.annotations.of(label)[painted[0]]
+        return float(np.count_nonzero(nearest.guidance(self.movie.shape)))
 
     def _step(
         self, image: Image, legs: Sequence[Leg], others: Sequence[Piece], count: int

@@ -63,18 +63,13 @@ class Resolver:
         """
         if item.exact or not self._recollection.able:
             return resolve(item, image, self._recollection.segment, self._config)
-        known = self._painted(item) or self._surest(item)
+        painted = self._annotations.painted_near(item.label, item.frame, self._movie.shape)
+        known = painted[:MOST] or self._surest(item)
         if known == [item.frame]:
             return self._alone(item.label, item.frame)
         regions = ((self._alone(item.label, frame)[0], frame) for frame in known)
         seen = [(region, self._movie.image(frame)) for region, frame in regions if region is not None]
         return resolve(item, image, self._recollection.shown(seen), self._config)
-
-    def _painted(self, item: Annotation) -> list[int]:
-        """Return the frames nearest to an item on which its object is painted."""
-        items = self._annotations.of(item.label)
-        exact = (each for each in items if items[each].exact and items[each].is_painted(self._movie.shape))
-        return sorted(exact, key=lambda frame: (abs(frame - item.frame), frame))[:MOST]
 
     def _surest(self, item: Annotation) -> list[int]:
         """Return the frame near an item, or its own, on which the network is surest what its object is."""

@@ -41,8 +41,8 @@ class ProbabilityStore(StoredFrames):
         return session.probabilities
 
     def begin(self) -> None:
-        """Start a propagation: from here on frames are kept for `revert`."""
-        self._former.close()
+        """Start a propagation: from its first frame on frames are kept for `revert`."""
+        self._begun = True
 
     def write_frame(
         self, frame: int, probability: NDArray[np.uint8] | None, dims: Dims | None = None
@@ -68,6 +68,7 @@ class ProbabilityStore(StoredFrames):
                 f"The probabilities of frame {frame}, {given}, do not fit "
                 f"{self.view.movie.name!r}; choose the movie again."
             )
+        self._started()
         if probability is None and frame not in self._done | self._unread:
             return
         self._replace(frame, probability)

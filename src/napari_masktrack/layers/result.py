@@ -52,6 +52,7 @@ class ResultStore(StoredFrames):
         self._rows: Rows = {}
         self._former_rows: Rows | None = None
         self._former_notes: dict[str, Any] = {}
+        self._about: dict[str, Any] = {}
         self._running = False
         self._index = AnnotationIndex(self.layer, view)
         self._index.forget()
@@ -68,7 +69,7 @@ class ResultStore(StoredFrames):
         return session.results
 
     def begin(self, about: Mapping[str, Any] | None = None) -> None:
-        """Start a propagation: from here on frames are kept for `revert`, and nobody paints.
+        """Start a propagation: from its first frame on frames are kept for `revert`, and nobody paints.
 
         Parameters
         ----------
@@ -77,14 +78,19 @@ class ResultStore(StoredFrames):
             `Tracker.description`.
         """
         self.painted()  # what the user painted is kept for the way back, too
-        self._former.close()
-        self._former_rows = {
-            frame: {label: dict(row) for label, row in rows.items()} for frame, rows in self._rows.items()
-        }
-        self._former_notes = dict(notes_of(self.layer))
-        notes_of(self.layer).update(about or {})
+        self._about, self._begun = dict(about or {}), True
         self.layer.editable = False  # also forgets napari's undo steps, which would write old pixels
         self._running = True
+
+    def _started(self) -> bool:
+        first = super()._started()
+        if first:
+            self._former_rows = {
+                frame: {label: dict(row) for label, row in rows.items()} for frame, rows in self._rows.items()
+            }
+            self._former_notes = dict(notes_of(self.layer))
+            notes_of(self.layer).update(self._about)
+        return first
 
     def write_frame(self, result: FrameResult, dims: Dims | None = None) -> None:
         """Put a frame into the layer; redraws only if it is shown.
@@ -109,6 +115,7 @@ class ResultStore(StoredFrames):
         check_ids(labels, f"The result of frame {frame}")
         if not self._running:
             self.begin()
+        self._started()
         self._replace(frame, labels)
         self._rows[frame] = {
             label: {

@@ -55,6 +55,7 @@ class StoredFrames:
         self.view, self.session = view, session
         self._done: set[int] = set()
         self._former = FormerFrames(view.layout.size)
+        self._begun = False
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         kept = None if session is None else self._kept_in(session)
         self._unread = set() if kept is None else set(kept.written)
@@ -200,6 +201,13 @@ class StoredFrames:
             self._folder.cleanup()
 
     # Frames
+
+    def _started(self) -> bool:
+        """Tell whether a propagation begins with this frame, which ends the way back of the last one."""
+        begun, self._begun = self._begun, False
+        if begun:
+            self._former.close()
+        return begun
 
     def _replace(self, frame: int, image: NDArray[Any] | None) -> None:
         """Write a frame, or take it away; what was there before is kept for the way back."""
