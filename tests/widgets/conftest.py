@@ -66,7 +66,9 @@ class FakeTracker:
             yield item
 
     def save(self, path):
-        path.write_bytes(b"weights")
+        partial = path.with_name(path.name + ".part")
+        partial.write_bytes(b"weights")
+        partial.replace(path)  # the file appears as a whole, as that of a real tracker does
 
     def description(self):
         return {"model": str(self.model), "weights_sha256": "0", "napari_masktrack": "test"}
