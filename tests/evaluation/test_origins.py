@@ -61,13 +61,16 @@ def test_a_record_from_before_frames_counted_is_taken(evaluation):
     assert made_otherwise(evaluation) == ""
 
 
-def test_findings_about_other_frames_are_not_found(evaluation, tmp_path):
+def test_findings_about_other_frames_are_not_found_but_those_from_before_frames_counted(evaluation, tmp_path):
     (problem,) = evaluation.problems
     before = Findings.of(tmp_path, COPY, problem.open())
     before.put({"J": 1}, "bear")
     replace_frame(evaluation)
     now = Findings.of(tmp_path, COPY, problem.open())
     assert (before.get("bear"), now.get("bear")) == ({"J": 1}, None)
+    data = {name: value for name, value in before.made_with["data"].items() if name != "images"}
+    Findings(tmp_path, {**before.made_with, "data": data}).put({"J": 2}, "bear")
+    assert now.get("bear") == {"J": 2}
 
 
 @pytest.mark.parametrize("similarities", [(0.5, 0.75), ()])

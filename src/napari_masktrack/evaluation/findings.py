@@ -46,8 +46,13 @@ class Findings:
 
     @property
     def place(self) -> Path:
-        """Folder of what was found with these settings."""
-        text = json.dumps(self.made_with, sort_keys=True)
+        """Folder of what was found with these settings; an earlier version did not look at the frames."""
+        data = {name: value for name, value in self.made_with.get("data", {}).items() if name != "images"}
+        place, former = map(self._place, (self.made_with, {**self.made_with, "data": data}))
+        return former if former.is_dir() and not place.is_dir() else place
+
+    def _place(self, made_with: Mapping[str, Any]) -> Path:
+        text = json.dumps(made_with, sort_keys=True)
         return self.folder / "parts" / hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def path(self, *key: str, suffix: str = ".json") -> Path:
