@@ -20,7 +20,13 @@ FOLDER = ROOT / "benchmarks" / "results" / "variants"
 RESULTS = FOLDER.with_suffix(".json")
 QUICK = "quick"
 OTHERWISE = ", other settings"
+EDGES = ("--edges",)
+"""The program's default, which is not the paper's: its rows go without."""
 VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "edges": ("the default: outlines on edges", EDGES),
+    "box-edges": ("the default, from a box", (*EDGES, "--method", "box")),
+    "off-edges": ("the default, no fine-tuning", (*EDGES, "--finetune", "off")),
+    "every-10-edges": ("the default, every 10th frame annotated", (*EDGES, "--every", "10")),
     "masktrack": ("MaskTrack", ()),
     "box": ("MaskTrack_Box", ("--method", "box")),
     "flow": ("MaskTrack + Flow, same weights", ("--flow",)),
@@ -74,7 +80,13 @@ class Row:
         if not self.tracks:
             return own
         tuned = () if "--finetune" in own else ("--finetune", self.finetune)
-        return (*own, "--device", self.device, *tuned)
+        edges = () if self.edges else ("--no-edges",)
+        return (*own, *edges, "--device", self.device, *tuned)
+
+    @property
+    def edges(self) -> bool:
+        """Whether outlines are put on edges."""
+        return set(EDGES) <= set(VARIANTS[self.name][1])
 
     @property
     def tracks(self) -> bool:
@@ -88,7 +100,8 @@ class Row:
         if not self.tracks:
             return {"sha256": "", "settings": ""}
         finetune = finetune_config(self.options[self.options.index("--finetune") + 1])
-        return {"sha256": self.sha256, "settings": settings_hash(finetune, PropagationConfig())}
+        propagation = PropagationConfig(edges=self.edges)
+        return {"sha256": self.sha256, "settings": settings_hash(finetune, propagation)}
 
     @property
     def kind(self) -> str:

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from napari_masktrack import __version__
 from napari_masktrack import tracker as tracker_module
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations, Box, Mask
 from napari_masktrack.core.crf import CrfConfig
+from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
 from napari_masktrack.errors import AnnotationError, CheckpointError, ConfigError, DeviceError, WorkError
@@ -87,7 +89,7 @@ class Seen:
         return torch.full_like(x[:, :1], self.score)
 
 
-FLOW = PropagationConfig(crop_size=64, flow=True, flip=False)
+FLOW = PropagationConfig(crop_size=64, flow=True, flip=False, edges=False)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -158,6 +160,29 @@ def test_without_a_painted_mask_or_a_second_frame_the_crf_stays_as_it_is(tracker
     assert tracker.crf == CrfConfig()
     with pytest.raises(AnnotationError):
         tracker.fit_crf(MOVIE, Annotations([Mask(0, 1, np.ones((5, 5), bool))]))
+
+
+@pytest.mark.parametrize("on_edges", [True, False])
+def test_outlines_go_to_the_edges_if_painted_masks_do(tracker, monkeypatch, on_edges):
+    """The network says too much beside the object; whether that is meant, the painted mask tells."""
+
+    def blurred(x):
+        return 6 * torch.nn.functional.avg_pool2d(x[:, 3:], 9, 1, 4) - 2
+
+    monkeypatch.setattr(tracker.network, "forward", blurred)
+    wide = np.array([binary_dilation(mask, iterations=5) for mask in SYNTHETIC.labels == 1])
+    painted = SYNTHETIC.labels == 1 if on_edges else wide
+    drawn = Annotations([Mask(1, 1, painted[1])])
+
+    def masks(**options):
+        config = PropagationConfig(crop_size=64, dilation=0, **options)
+        return {r.frame: r.labels == 1 for r in tracker.propagate(MOVIE, drawn, config)}
+
+    plain, edges = masks(edges=False), masks()
+    assert all(np.array_equal(plain[frame], edges[frame]) for frame in plain) != on_edges
+    if on_edges:
+        found, before = (region_similarity(painted[2], each[2]) for each in (edges, plain))
+        assert found > before
 
 
 def test_without_fine_tuning_there_are_no_steps(tracker):

@@ -90,6 +90,11 @@ class PropagationConfig(Checked):
     crf: bool = _setting(
         False, "sharpen the masks with a fully connected CRF; each frame then waits for the next one"
     )
+    edges: bool = _setting(
+        True,
+        "put outlines on the image's edges by a fast CRF, if painted masks follow them, too; each frame "
+        "then waits for the next one",
+    )
     both_sides: bool = _setting(
         False,
         "between two annotated frames carry the masks from both, to see where they disagree; takes twice as "

@@ -141,8 +141,8 @@ def propagate(
         The frames to yield; all of them by default. Annotated frames outside still count, and the
         masks are carried from there.
     crf : CrfConfig, optional
-        How the CRF sharpens the masks, if the config asks for it; as in the paper by default. It changes
-        what comes out, not what guides the next frame.
+        Sharpen the masks by this CRF. By default that of the paper if the config asks for it, else none. It
+        changes what comes out, not what guides the next frame.
     probability : bool
         Whether the results hold the probability of each pixel.
     headway : bool
@@ -173,7 +173,8 @@ def propagate(
     )
     carriers = [Carrier(movie, annotations, segment, config) for _ in range(2)]
     finish = _Finish(movie.shape, annotations, config, probability=probability)
-    items = _propagate(legs, carriers, finish, crf=crf or CrfConfig(), wanted=wanted)
+    crf = CrfConfig() if crf is None and config.crf else crf
+    items = _propagate(legs, carriers, finish, crf=crf, wanted=wanted)
     return items if headway else _results(items)
 
 
@@ -196,7 +197,12 @@ def check(movie: Movie, annotations: Annotations, frames: range | None = None) -
 
 
 def _propagate(
-    legs: Sequence[Leg], carriers: Sequence[Carrier], finish: "_Finish", *, crf: CrfConfig, wanted: range
+    legs: Sequence[Leg],
+    carriers: Sequence[Carrier],
+    finish: "_Finish",
+    *,
+    crf: CrfConfig | None,
+    wanted: range,
 ) -> Generator[FrameResult | Headway, None, None]:
     given, unfinished = bytearray(wanted.stop), _covered_backwards(legs, wanted)
     steps = sum(1 for ascending in (True, False) for _ in itinerary(legs, ascending=ascending))
@@ -204,7 +210,7 @@ def _propagate(
     with Spill() as waiting:
         for carrier, ascending in zip(carriers, (True, False), strict=True):
             moments = walk(carrier, legs, ascending=ascending, before=waiting.take)
-            if finish.config.crf:
+            if crf is not None:
                 moments = sharpened(moments, crf, threshold=finish.config.threshold, wanted=wanted)
             for moment in moments:
                 yield Headway(next(done), steps)

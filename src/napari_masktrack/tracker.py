@@ -12,9 +12,9 @@ from typing import Literal, TypeVar, overload
 from napari_masktrack import __version__
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
-from napari_masktrack.core.crf import CrfConfig
+from napari_masktrack.core.crf import CrfConfig, fast_crf
 from napari_masktrack.core.crf_examples import crf_examples
-from napari_masktrack.core.crf_search import SearchStep, search
+from napari_masktrack.core.crf_search import SearchStep, search, suits
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.streams import MotionMovie, TwoStreamMovie, TwoStreams
 from napari_masktrack.errors import CheckpointError, ConfigError, WorkError
@@ -225,10 +225,21 @@ class Tracker:
             seen, segment = self._seen(movie, settings)
             yield from propagate(
                 seen, annotations, segment, settings,
-                frames=frames, crf=self.crf, probability=probability, headway=headway,
+                frames=frames, crf=self._sharpening(seen, segment, annotations=annotations, config=settings),
+                probability=probability, headway=headway,
             )  # fmt: skip
 
         return guarded(results())
+
+    def _sharpening(
+        self, movie: Movie, segment: Segmenter, *, annotations: Annotations, config: PropagationConfig
+    ) -> CrfConfig | None:
+        """Return the CRF that is wanted; the fast one only if it suits the painted masks."""
+        if config.crf or not config.edges:
+            return self.crf if config.crf else None
+        examples = crf_examples(movie, segment, annotations=annotations, config=config)
+        crf = fast_crf(min(1.0, config.crowd / len(annotations.labels)))
+        return crf if suits(examples, crf, threshold=config.threshold) else None
 
     def _seen(self, movie: Movie, config: PropagationConfig) -> tuple[Movie, Segmenter]:
         """Return the movie as the network is to see it, and the network as the engine sees it."""

@@ -16,7 +16,7 @@ from napari_masktrack.io.writers import PngWriter
 
 FRAMES = 6  # of the movie in `place`
 FAST = "--finetune off --crop-size 64"
-PROPAGATE = f"propagate movie.tif --annotations painted --model {{weights}} {FAST} --output"
+PROPAGATE = f"propagate movie.tif --annotations painted --model {{weights}} {FAST} --no-edges --output"
 
 SLOWLY = """
 import signal, sys, time

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, gaussian_filter
 
 from napari_masktrack.core import lattice
-from napari_masktrack.core.crf import CrfConfig, mean_field, sharpen
-from napari_masktrack.core.crf_search import SEARCHED, Example, search, similarity
+from napari_masktrack.core.crf import FEW_POINTS, CrfConfig, fast_crf, mean_field, sharpen
+from napari_masktrack.core.crf_search import SEARCHED, Example, search, similarity, suits
 from napari_masktrack.core.lattice import Lattice
 from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.errors import ConfigError, InputError, MaskTrackWarning
@@ -183,6 +183,17 @@ def test_what_is_far_from_any_doubt_stays():
     assert not np.array_equal(values, given)
 
 
+def test_only_pixels_within_reach_of_doubtful_ones_change():
+    images, patches = scene()
+    given = patches[1][0]
+    doubt = ((given > 0.05) & (given < 0.95)) | (given > 0.5) & ~binary_erosion(given > 0.5, iterations=2)
+    near, _ = sharpen(images, patches, 1, CrfConfig(distance=20, reach=0.1))
+    far, _ = sharpen(images, patches, 1, CrfConfig(distance=20, reach=0.5))
+    beside = distance_transform_edt(~doubt) > 4
+    assert np.array_equal(near[beside], given[beside])
+    assert not np.array_equal(far[beside], given[beside])
+
+
 def test_a_reduced_window_gives_nearly_the_same_mask():
     images, patches = scene()
     values, _ = sharpen(images, patches, 1, CrfConfig(points=3000))
@@ -259,6 +270,19 @@ def test_a_setting_that_cannot_be_beaten_is_kept():
     assert last.config == CrfConfig()
     assert last.similarity == 1
     assert similarity([perfect], None) > 0.9
+
+
+def test_the_fast_crf_suits_only_where_painted_masks_follow_the_edges():
+    images, patches = scene()
+    assert suits([Example(images, patches, 1, disc())], fast_crf())
+    painted_wide = binary_dilation(disc(), iterations=4)
+    wide = [(np.where(painted_wide, np.float32(0.8), np.float32(0.1)), box) for _, box in patches]
+    assert not suits([Example(images, wide, 1, painted_wide)], fast_crf()), (
+        "not where outlines beside the edge are meant"
+    )
+    assert not suits([], fast_crf()), "not without anything to tell by"
+    assert fast_crf(0.5).points == fast_crf().points / 2
+    assert fast_crf(1e-6).points == FEW_POINTS
 
 
 def test_a_search_without_examples_is_refused_at_once():

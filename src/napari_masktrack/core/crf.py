@@ -29,8 +29,8 @@ CERTAIN = 1e-4
 """Probabilities nearer to 0 or 1 count as this: out of reach for the default weights."""
 DOUBTFUL = (0.05, 0.95)
 """Pixels between these probabilities, and the mask's outline, are in doubt."""
-REACH = 2.0
-"""What lies farther from the doubtful pixels than this, in units of `distance`, keeps its probability."""
+
+FEW_POINTS = 1000
 
 UNSHARPENED = "An object is too large for the CRF; its masks stay as the network gave them."
 
@@ -58,10 +58,31 @@ class CrfConfig(Checked):
         metadata={"tooltip": "smoothness: std in pixels", "min": 0.1, "max": 50.0},
     )
     iterations: int = field(default=10, metadata={"tooltip": "mean-field iterations", "min": 1, "max": 100})
+    reach: float = field(
+        default=2.0,
+        metadata={
+            "tooltip": "how near doubtful pixels others take part, in distances",
+            "min": 0.0,
+            "max": 10.0,
+        },
+    )
     points: int = field(
         default=150_000,
-        metadata={"tooltip": "with more doubtful pixels, work is done reduced", "min": 1000, "max": 10**7},
+        metadata={
+            "tooltip": "with more doubtful pixels, work is done reduced",
+            "min": FEW_POINTS,
+            "max": 10**7,
+        },
     )
+
+
+def fast_crf(share: float = 1.0) -> CrfConfig:
+    """Return a CRF that takes a fraction of the time, and a share of that, where many objects are sharpened.
+
+    Pixels hear from farther away than in the paper, but only those beside the outline take part.
+    """
+    points = max(FEW_POINTS, round(6_000 * share))
+    return CrfConfig(distance=20.0, smoothness=0.0, iterations=2, reach=0.15, points=points)
 
 
 def mean_field(
@@ -107,10 +128,13 @@ def mean_field(
     if not active.any():
         return result
     given = logit(np.clip(result[:, active], CERTAIN, 1 - CERTAIN)).astype(np.float32)
-    kernels = [
-        (config.appearance, _Normalised(_Appearance(images, active, config, zoom), given.shape)),
-        (config.smoothness, _Normalised(_Smoothness(active, config.radius * zoom), given.shape)),
-    ]
+    kernels: list[tuple[float, _Normalised]] = []
+    if config.appearance:
+        appearance = _Appearance(images, active, config, zoom)
+        kernels.append((config.appearance, _Normalised(appearance, given.shape)))
+    if config.smoothness:
+        smoothness = _Smoothness(active, config.radius * zoom)
+        kernels.append((config.smoothness, _Normalised(smoothness, given.shape)))
     state = given
     for _ in range(config.iterations):
         side = np.tanh(state / 2)
@@ -202,17 +226,17 @@ def sharpen(
     values, box = patches[middle]
     if values.size == 0 or values.max() > 1:
         return values, box
-    band = dilate(_doubtful(values), REACH * config.distance)
+    band = dilate(_doubtful(values), config.reach * config.distance)
     around = bounding_box(band)
     if around is None:
         return values, box
     here = np.s_[around[0] : around[2], around[1] : around[3]]
     corner = box[0] + around[0], box[1] + around[1]
     bounds = (*corner, box[0] + around[2], box[1] + around[3])
-    frames = np.stack([image[bounds[0] : bounds[2], bounds[1] : bounds[3], :3] for image in images])
-    given = np.stack([_part(patch, bounds) for patch in patches])
+    frames = [image[bounds[0] : bounds[2], bounds[1] : bounds[3], :3] for image in images]
+    given = [_part(patch, bounds) for patch in patches]
     try:
-        inferred = _within_budget(frames, given, band[here], config)[middle]
+        inferred = _within_budget(frames, given, middle, band=band[here], config=config)
     except TooFarApartError:
         warnings.warn(UNSHARPENED, MaskTrackWarning, stacklevel=1)
         return values, box
@@ -241,19 +265,23 @@ def _part(patch: Patch, bounds: BoundingBox) -> Probability:
     return part
 
 
-def _within_budget(images: Image, given: Probability, band: BoolImage, config: CrfConfig) -> Probability:
-    """Infer at a resolution at which about `points` pixels take part, or fewer."""
+def _within_budget(
+    images: Sequence[Image], given: Sequence[Probability], middle: int, *, band: BoolImage, config: CrfConfig
+) -> Probability:
+    """Infer one frame's probabilities, at a resolution at which about `points` pixels take part, or fewer."""
     count = len(images) * int(np.count_nonzero(band))
     if count <= config.points:
-        return mean_field(images, given, config, active=band)
+        whole: Probability = mean_field(np.stack(images), np.stack(given), config, active=band)[middle]
+        return whole
     zoom = float(np.sqrt(config.points / count))
     height, width = band.shape
     size = max(1, round(width * zoom)), max(1, round(height * zoom))
     inferred = mean_field(
-        np.stack([cv2().resize(image, size, interpolation=cv2().INTER_AREA) for image in images]),
-        np.stack([cv2().resize(plane, size, interpolation=cv2().INTER_AREA) for plane in given]),
+        np.stack([cv2().resize(image, size) for image in images]),
+        np.stack([cv2().resize(plane, size) for plane in given]),
         config,
         active=cv2().resize(band.view(np.uint8), size, interpolation=cv2().INTER_NEAREST) > 0,
         zoom=zoom,
     )
-    return np.stack([cv2().resize(plane, (width, height)) for plane in inferred])
+    enlarged: Probability = cv2().resize(inferred[middle], (width, height))
+    return enlarged

@@ -12,6 +12,8 @@ from napari_masktrack.errors import InputError
 
 ROUNDS = ((0.25, 0.5, 2.0, 4.0), (0.7, 1.4), (0.85, 1.2))
 """Factors by which each round, finer than the one before, changes one setting at a time."""
+ALLOWED = 0.01
+"""Movies that the CRF betters lost up to 0.006 on their first frame, others 0.02 (docs/benchmarks.md)."""
 SEARCHED = ("appearance", "colour", "distance", "smoothness")
 """Settings that are searched, in this order."""
 
@@ -107,6 +109,17 @@ def _search(
                 if reached > score:
                     best, score = config, reached
                 yield SearchStep(step, steps, best, score)
+
+
+def suits(examples: Sequence[Example], config: CrfConfig, *, threshold: float = 0.5) -> bool:
+    """Return whether the painted masks follow the edges that the CRF puts outlines on; not without examples.
+
+    A loss of less than `ALLOWED` in J counts as none: one painted frame says no more than that.
+    """
+    if not examples:
+        return False
+    before = similarity(examples, None, threshold=threshold)
+    return similarity(examples, config, threshold=threshold) >= before - ALLOWED
 
 
 def similarity(examples: Sequence[Example], config: CrfConfig | None, *, threshold: float = 0.5) -> float:

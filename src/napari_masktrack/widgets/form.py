@@ -35,6 +35,7 @@ TITLES = {
     "crowd": "Limit for many objects",
     "flow": "Look at motion, too",
     "crf": "Sharpen with a CRF",
+    "edges": "Snap to edges",
 }
 """Rows whose field name does not say it."""
 TOOLTIPS = {
