@@ -13,7 +13,14 @@ from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
-from napari_masktrack.errors import AnnotationError, CheckpointError, ConfigError, DeviceError, WorkError
+from napari_masktrack.errors import (
+    AnnotationError,
+    CheckpointError,
+    ConfigError,
+    DeviceError,
+    MovieError,
+    WorkError,
+)
 from napari_masktrack.model.checkpoint import DEFAULT_MODEL, build_network, embedded_models, save_checkpoint
 from napari_masktrack.propagation import Headway
 from napari_masktrack.tracker import Tracker, finetune_config, guarded, motion_path
@@ -183,6 +190,23 @@ def test_outlines_go_to_the_edges_if_painted_masks_do(tracker, monkeypatch, on_e
     if on_edges:
         found, before = (region_similarity(painted[2], each[2]) for each in (edges, plain))
         assert found > before
+
+
+def test_a_frame_that_cannot_be_read_hinders_only_what_gets_there(tracker):
+    images = np.broadcast_to(MOVIE.image(0), (100, *MOVIE.shape, 3))
+
+    class Torn:
+        shape, dtype = images.shape, images.dtype
+
+        def __getitem__(self, key):
+            if key[0] == 2:
+                raise OSError("torn off")
+            return images[key]
+
+    results = tracker.propagate(Movie(Torn(), axes="tyxc"), TRUTH, SMALL, frames=range(2))
+    assert [result.frame for result in results] == [1, 0]
+    with pytest.raises(MovieError, match="torn off"):
+        list(tracker.propagate(Movie(Torn(), axes="tyxc"), TRUTH, SMALL))
 
 
 def test_without_fine_tuning_there_are_no_steps(tracker):

@@ -17,7 +17,7 @@ from napari_masktrack.core.crf_examples import crf_examples
 from napari_masktrack.core.crf_search import SearchStep, search, suits
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.streams import MotionMovie, TwoStreamMovie, TwoStreams
-from napari_masktrack.errors import CheckpointError, ConfigError, WorkError
+from napari_masktrack.errors import CheckpointError, ConfigError, MovieError, WorkError
 from napari_masktrack.model.checkpoint import (
     DEFAULT_MODEL,
     Checkpoint,
@@ -209,7 +209,8 @@ class Tracker:
     ) -> Iterator[FrameResult | Headway]:
         """Carry the annotations over the movie; see `propagation.propagate`.
 
-        The weights and the CRF are those of when the first frame is asked for.
+        The weights and the CRF are those of when the first frame is asked for. With the setting `edges` the
+        annotated frames are looked at first, to tell whether outlines belong on the image's edges.
 
         Raises
         ------
@@ -235,9 +236,14 @@ class Tracker:
         self, movie: Movie, segment: Segmenter, *, annotations: Annotations, config: PropagationConfig
     ) -> CrfConfig | None:
         """Return the CRF that is wanted; the fast one only if it suits the painted masks."""
-        if config.crf or not config.edges:
-            return self.crf if config.crf else None
-        examples = crf_examples(movie, segment, annotations=annotations, config=config)
+        if config.crf:
+            return self.crf
+        if not config.edges:
+            return None
+        try:
+            examples = crf_examples(movie, segment, annotations=annotations, config=config)
+        except MovieError:  # a frame that cannot be read is for the propagation to meet, if it gets there
+            return None
         crf = fast_crf(min(1.0, config.crowd / len(annotations.labels)))
         return crf if suits(examples, crf, threshold=config.threshold) else None
 
