@@ -141,8 +141,9 @@ def propagate(
         The frames to yield; all of them by default. Annotated frames outside still count, and the
         masks are carried from there.
     crf : CrfConfig, optional
-        Sharpen the masks by this CRF. By default that of the paper if the config asks for it, else none. It
-        changes what comes out, not what guides the next frame.
+        Sharpen the masks by this CRF. By default that of the paper if the config asks for it, else none:
+        whether `edges` suits the movie is for `Tracker.propagate` to find out. It changes what comes out, not
+        what guides the next frame.
     probability : bool
         Whether the results hold the probability of each pixel.
     headway : bool
