@@ -20,11 +20,11 @@ class Screen(io.StringIO):
         return True
 
 
-def lines(seconds, steps):
+def lines(seconds, steps, *, made=0):
     clock, stream = Clock(), io.StringIO()
     with Lines("Working", stream, clock=clock) as progress:
-        for step in range(1, steps + 1):
-            clock.now += seconds / steps
+        for step in range(made + 1, steps + 1):
+            clock.now += seconds / (steps - made)
             progress.update(step / steps, f"step {step}")
     return stream.getvalue().splitlines()
 
@@ -48,6 +48,11 @@ def test_long_work_is_not_silent_for_long():
 def test_a_line_tells_the_time_left():
     first = lines(seconds=200, steps=20)[0]
     assert first == "Working: step 1, 3:10 left"
+
+
+def test_work_that_goes_on_tells_the_time_that_is_really_left():
+    said = lines(seconds=1000, steps=100, made=50)  # 20 s a step
+    assert "Working: step 60, 13:20 left" in said
 
 
 @pytest.mark.parametrize(

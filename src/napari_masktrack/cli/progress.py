@@ -46,7 +46,8 @@ class Lines:
     def __init__(self, title: str, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.title, self._stream, self._clock = title, stream, clock
         self._start = self._last = clock()
-        self._share = 0.0
+        self._share = self._found = 0.0
+        self._begun = False
 
     def __enter__(self) -> Self:
         """Begin to count the time."""
@@ -59,11 +60,15 @@ class Lines:
     def update(self, share: float, text: str) -> None:
         """Write a line if enough has happened since the last one."""
         now = self._clock()
+        if not self._begun and share > EVERY_SHARE:  # work that goes on: what was found tells nothing
+            self._start, self._found = now, share
+        self._begun = True
         silence = now - self._last
         if silence < EVERY_SECONDS or (share - self._share < EVERY_SHARE and silence < LONGEST_SILENCE):
             return
         self._last, self._share = now, share
-        left = f", {duration((1 - share) / share * (now - self._start))} left" if share > 0 else ""
+        done = share - self._found
+        left = f", {duration((1 - share) / done * (now - self._start))} left" if done > 0 else ""
         self._stream.write(f"{self.title}: {text}{left}\n")
         self._stream.flush()
 
