@@ -95,6 +95,9 @@ class Seen:
         self.planes.append(x[:, :3].clone())
         return torch.full_like(x[:, :1], self.score)
 
+    def __deepcopy__(self, memo):
+        return self  # what a copy of the network is shown counts as well
+
 
 FLOW = PropagationConfig(crop_size=64, flow=True, flip=False, edges=False)
 
@@ -190,6 +193,22 @@ def test_outlines_go_to_the_edges_if_painted_masks_do(tracker, monkeypatch, on_e
     if on_edges:
         found, before = (region_similarity(painted[2], each[2]) for each in (edges, plain))
         assert found > before
+
+
+def test_of_a_box_the_mask_found_in_it_tells_whether_outlines_belong_on_edges(tracker, monkeypatch):
+    asked = []
+
+    def suits(examples, crf, *, threshold):
+        asked.extend(examples)
+        return True
+
+    monkeypatch.setattr("napari_masktrack.tracker.suits", suits)
+    monkeypatch.setattr(tracker.network, "forward", lambda x: 6 * x[:, 3:])
+    list(tracker.propagate(MOVIE, Annotations([Box(1, 1, (10, 10, 60, 60))]), SMALL, frames=range(1, 3)))
+    (example,) = asked
+    assert example.truth.any()
+    assert not example.truth[:10].any()
+    assert not example.truth[60:].any()
 
 
 def test_a_frame_that_cannot_be_read_hinders_only_what_gets_there(tracker):

@@ -92,8 +92,8 @@ class PropagationConfig(Checked):
     )
     edges: bool = _setting(
         True,
-        "put outlines on the image's edges by a fast CRF, if painted masks follow them, too; each frame "
-        "then waits for the next one",
+        "put outlines on the image's edges by a fast CRF, if painted masks, or those found in boxes, follow "
+        "them, too; each frame then waits for the next one",
     )
     both_sides: bool = _setting(
         False,

@@ -13,7 +13,7 @@ from napari_masktrack import __version__
 from napari_masktrack.config import FINETUNE, FinetuneConfig, PropagationConfig
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.core.crf import CrfConfig, fast_crf
-from napari_masktrack.core.crf_examples import crf_examples
+from napari_masktrack.core.crf_examples import crf_examples, meant
 from napari_masktrack.core.crf_search import SearchStep, search, suits
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.streams import MotionMovie, TwoStreamMovie, TwoStreams
@@ -26,6 +26,7 @@ from napari_masktrack.model.checkpoint import (
     save_checkpoint,
 )
 from napari_masktrack.model.device import choose_device, place
+from napari_masktrack.model.folding import folded
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.segmenter import NetworkSegmenter
 from napari_masktrack.propagation import FrameResult, Headway, Segmenter, check, propagate
@@ -235,13 +236,14 @@ class Tracker:
     def _sharpening(
         self, movie: Movie, segment: Segmenter, *, annotations: Annotations, config: PropagationConfig
     ) -> CrfConfig | None:
-        """Return the CRF that is wanted; the fast one only if it suits the painted masks."""
+        """Return the CRF that is wanted; the fast one only if it suits the masks that are known."""
         if config.crf:
             return self.crf
         if not config.edges:
             return None
         try:
-            examples = crf_examples(movie, segment, annotations=annotations, config=config)
+            known = meant(movie, segment, annotations=annotations, config=config)
+            examples = crf_examples(movie, segment, annotations=known, config=config)
         except MovieError:  # a frame that cannot be read is for the propagation to meet, if it gets there
             return None
         crf = fast_crf(min(1.0, config.crowd / len(annotations.labels)))
@@ -249,7 +251,7 @@ class Tracker:
 
     def _seen(self, movie: Movie, config: PropagationConfig) -> tuple[Movie, Segmenter]:
         """Return the movie as the network is to see it, and the network as the engine sees it."""
-        images: Segmenter = NetworkSegmenter(self.network, flip=config.flip)
+        images: Segmenter = NetworkSegmenter(folded(self.network), flip=config.flip)
         if config.flow:
             return TwoStreamMovie(movie), self._with(TwoStreams(images, self._motion_segmenter(config)))
         return movie, self._with(images)
@@ -260,7 +262,7 @@ class Tracker:
                 f"{self._lost} is not there as saved with {self.name}; put it back, or do without the flow."
             )
         motion = None if self.motion is None else place(self.motion, self.device)
-        return None if motion is None else NetworkSegmenter(motion, flip=config.flip)
+        return None if motion is None else NetworkSegmenter(folded(motion), flip=config.flip)
 
     def _with(self, segment: Segmenter) -> Segmenter:
         return segment if self.around is None else self.around(segment)

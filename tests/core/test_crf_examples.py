@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_masktrack.config import PropagationConfig
-from napari_masktrack.core.annotation import Absent, Annotations, Box, Mask
-from napari_masktrack.core.crf_examples import crf_examples
+from napari_masktrack.core.annotation import Absent, Annotations, Box, Mask, Scribble
+from napari_masktrack.core.crf_examples import crf_examples, meant
 from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.core.movie import Movie
 
@@ -57,3 +57,26 @@ def test_boxes_lost_objects_and_a_single_frame_give_no_example():
     assert examples([Box(0, 1, (18, 8, 42, 32)), Absent(2, 1)]) == []
     assert examples([Mask(0, 1, square(0))], frames=1) == []
     assert examples([Mask(0, 1, square(0))], segment=lambda i, g: np.zeros(g.shape, np.float32)) == []
+
+
+def known(*items, **options):
+    return meant(movie(), bright, annotations=Annotations(items), config=CONFIG, **options)
+
+
+def test_what_is_painted_is_known_and_boxes_beside_it_are_not_asked_about():
+    painted = Mask(0, 1, square(0))
+    assert known(painted, Box(2, 2, (18, 14, 42, 38))).items == (painted, Box(2, 2, (18, 14, 42, 38)))
+
+
+@pytest.mark.parametrize("stroke", [False, True])
+def test_where_nothing_is_painted_the_network_says_what_boxes_and_strokes_mean(stroke):
+    item = Scribble(2, 1, square(2)) if stroke else Box(2, 1, (18, 14, 42, 38))
+    (found,) = known(item, Absent(4, 1)).items
+    assert (found.frame, found.label, found.exact) == (2, 1, True)
+    assert region_similarity(square(2), found.guidance(SHAPE)) > 0.9
+
+
+def test_few_of_many_boxes_are_asked_about():
+    boxes = [Box(frame, 1, (18, 8 + 3 * frame, 42, 32 + 3 * frame)) for frame in range(5)]
+    assert known(*boxes, most=3).frames == (0, 2, 4)
+    assert known(Absent(0, 1)).items == ()

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_masktrack.config import PropagationConfig
-from napari_masktrack.core.annotation import Annotations, Mask
+from napari_masktrack.core.annotation import Annotation, Annotations, Mask
 from napari_masktrack.core.carrier import Carrier, Piece
 from napari_masktrack.core.crf_search import Example
 from napari_masktrack.core.instances import BoolImage
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.plan import Leg
+from napari_masktrack.core.recall import Recollection
 from napari_masktrack.core.refine import Segment
+from napari_masktrack.core.resolver import Resolver
 
 MOST = 4
 """Examples; each takes part in every try."""
@@ -45,14 +47,47 @@ def crf_examples(
     painted = [item for item in annotations.items if item.exact and item.is_painted(movie.shape)]
     if len(movie) < 2:
         return []
-    chosen = np.unique(np.linspace(0, len(painted) - 1, most).round().astype(int)) if painted else ()
     found = (
-        _example(
-            movie, segment, (painted[i].label, painted[i].frame, painted[i].guidance(movie.shape)), config
-        )
-        for i in chosen
+        _example(movie, segment, (item.label, item.frame, item.guidance(movie.shape)), config)
+        for item in _spread(painted, most)
     )
     return [example for example in found if example is not None]
+
+
+def meant(
+    movie: Movie, segment: Segment, *, annotations: Annotations, config: PropagationConfig, most: int = MOST
+) -> Annotations:
+    """Return the annotations if anything is painted, else the masks that the network finds for some of them.
+
+    Those masks are no truth, but where the CRF harms a movie it spoils them, too (docs/benchmarks.md).
+
+    Parameters
+    ----------
+    movie : Movie
+    segment : callable
+        See `propagation.Segmenter`.
+    annotations : Annotations
+    config : PropagationConfig
+    most : int
+        Of no more than so many boxes and strokes.
+    """
+    if any(item.exact and item.is_painted(movie.shape) for item in annotations.items):
+        return annotations
+    drawn = [item for item in annotations.items if not item.exact]
+    resolver = Resolver(Recollection(segment, movie, wanted=config.reference), movie, annotations, config)
+    found = ((item, resolver.resolve(item, movie.image(item.frame))[0]) for item in _spread(drawn, most))
+    return Annotations(
+        Mask(item.frame, item.label, region.to_mask(movie.shape))
+        for item, region in found
+        if region is not None
+    )
+
+
+def _spread(items: Sequence[Annotation], most: int) -> list[Annotation]:
+    """Return no more than so many of the items, evenly spread."""
+    if not items:
+        return []
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
 
 
 def _example(
