@@ -9,6 +9,7 @@ from napari_masktrack.errors import InputError, MaskTrackError
 
 COMMANDS = {
     "video": "J, F and seconds on annotated sequences, by fine-tuning mode",
+    "starts": "J where another frame than the first is annotated",
     "speed": "seconds per frame for one and for many objects, seconds of fine-tuning",
     "memory": "peak memory of a long movie against a short one",
     "variants": "the paper's variants and baselines side by side",

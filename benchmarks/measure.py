@@ -1,4 +1,4 @@
-"""One sequence, propagated once from its first mask: quality, confidence and time."""
+"""One sequence, propagated once from one of its masks: quality, confidence and time."""
 
 import hashlib
 import time
@@ -39,6 +39,8 @@ class Job:
     sha256 : str
         Of the model's file.
     device : str
+    start : float
+        Where in the sequence the mask is given: 0 the first frame, 1 the last that shows the object.
     """
 
     sequence: Problem
@@ -48,6 +50,7 @@ class Job:
     model: str = ""
     sha256: str = ""
     device: str = "cpu"
+    start: float = 0.0
 
     @property
     def settings(self) -> str:
@@ -60,7 +63,8 @@ class Job:
     def key(self) -> str:
         """Name of the result: two jobs with the same key would measure the same."""
         what = (COPY,) if self.mode == COPY else (self.sha256[:16], self.settings, self.device)
-        return "|".join((self.sequence.name, f"{self.sequence.limit or 'all'} frames", *what))
+        where = (f"from {self.start:g}",) if self.start else ()
+        return "|".join((self.sequence.name, f"{self.sequence.limit or 'all'} frames", *where, *what))
 
 
 def settings_hash(finetune: FinetuneConfig | None, propagation: PropagationConfig) -> str:
@@ -92,8 +96,8 @@ def measure(job: Job) -> Entry:
         ``finetuning`` with seconds and steps.
     """
     opened = job.sequence.open()
-    movie, given = opened.movie, opened.annotations
-    scores, seconds, finetuning = Scores(opened), 0.0, None
+    movie, given = opened.movie, given_at(opened, job.start)
+    scores, seconds, finetuning = Scores(opened, given), 0.0, None
     if job.mode == COPY:
         results = copies(opened)
     else:
@@ -115,6 +119,14 @@ def measure(job: Job) -> Entry:
         "seconds_per_frame": None if job.mode == COPY else round(seconds / max(1, len(opened.frames) - 1), 4),
         "finetuning": finetuning,
     }
+
+
+def given_at(opened: OpenProblem, start: float) -> Annotations:
+    """Return the masks of the frame that is so far from the first to the last of those with an object."""
+    if not start:
+        return opened.annotations
+    shown = [frame for frame in opened.true_frames if opened.guide(frame).any()]
+    return opened.annotate([shown[round(start * (len(shown) - 1))]])
 
 
 def finetune(
@@ -147,13 +159,16 @@ def copies(opened: OpenProblem) -> Iterator[FrameResult]:
 
 
 class Scores:
-    """J, F and confidence per object and frame, where the sequence's rules say that they count."""
+    """J, F and confidence per object and frame, where the sequence's rules say that they count.
 
-    def __init__(self, opened: OpenProblem) -> None:
-        self.opened = opened
+    A frame on which masks are given never does.
+    """
+
+    def __init__(self, opened: OpenProblem, given: Annotations) -> None:
+        self.opened, self.given = opened, given.frames
         columns = ("frames", *METRICS, "confidence")
         self.objects: dict[int, dict[str, list[Any]]] = {
-            label: {column: [] for column in columns} for label in opened.annotations.labels
+            label: {column: [] for column in columns} for label in given.labels
         }
 
     def add(self, result: FrameResult) -> None:
@@ -161,7 +176,7 @@ class Scores:
         truth = self.opened.truth(result.frame)
         for label, columns in self.objects.items():
             true, predicted = truth == label, result.labels == label
-            if not self.opened.counts(result.frame, true):
+            if result.frame in self.given or not self.opened.counts(result.frame, true):
                 continue
             columns["frames"].append(result.frame)
             columns["confidence"].append(_rounded(result.confidence.get(label)))

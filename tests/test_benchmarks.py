@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from benchmarks import __main__ as program
 from benchmarks.cache import Cache
 from benchmarks.confidence import matching, pairs, reliability_table
 from benchmarks.documents import insert, table
-from benchmarks.measure import COPY, Job, measure, settings_hash
+from benchmarks.measure import COPY, Job, given_at, measure, settings_hash
 from benchmarks.sequences import find_sequences
 from benchmarks.speed import synthetic_courses
 from benchmarks.static import multiply_adds
@@ -119,8 +120,9 @@ def test_other_settings_and_weights_have_other_keys(data):
         Job(sequence=job.sequence, mode="off", sha256="a", finetune=FinetuneConfig()),
         Job(sequence=job.sequence, mode="off", sha256="a", propagation=PropagationConfig(crop_size=64)),
         Job(sequence=find_sequences(data, frames=2)[0], mode="off", sha256="a"),
+        Job(sequence=job.sequence, mode="off", sha256="a", start=0.5),
     ]
-    assert len({each.key for each in [job, *others]}) == 5
+    assert len({each.key for each in [job, *others]}) == 6
 
 
 def test_a_table_replaces_only_what_stands_in_its_own_place(tmp_path):
@@ -184,6 +186,26 @@ def test_curves_are_measured_written_and_drawn(data, weights, threads, tmp_path,
     assert float(rows[-1][-1]) > 0
     for name in ("curve-crop.png", "curve-steps.png"):
         assert Image.open(tmp_path / "images" / name).size[0] > 400
+
+
+def test_any_frame_with_an_object_may_be_the_annotated_one(data, weights, threads, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.starts.PropagationConfig", partial(PropagationConfig, crop_size=64))
+    page, results = tmp_path / "page.md", tmp_path / "kept.json"
+    page.write_text("<!-- table:starts -->\n<!-- end -->\n")
+    command = ["starts", "--data", str(data), "--model", str(weights), "--threads", "1"]
+    assert program.main([*command, "--out", str(results), "--document", str(page)]) == 0
+    kept = json.loads(results.read_text())
+    judged = {entry["mode"]: sorted(entry["objects"]["1"]["frames"]) for entry in kept.values()}
+    assert judged == {"off, first": [1, 2, 3], "off, middle": [1, 3], "off, last": [1, 2, 3]}
+    lines = page.read_text().splitlines()
+    assert "| annotated frame | first | middle | last |" in lines
+    assert [line.split("|")[1].strip() for line in lines[4:6]] == ["still", "**DAVIS, mean of 1**"]
+
+
+def test_the_annotated_frame_is_one_that_shows_an_object(data):
+    opened = find_sequences(data, ["PhC-C2DH-U373-01"])[0].open()
+    assert [given_at(opened, start).frames for start in (0.0, 0.4, 1.0)] == [(0,), (1,), (3,)]
+    assert given_at(opened, 1.0).labels == (1,)
 
 
 def test_bad_input_ends_with_code_two_and_one_line(tmp_path, weights, capsys):
