@@ -65,6 +65,30 @@ def test_the_name_of_a_frames_file_comes_before_its_index(tmp_path):
     assert read_annotations(tmp_path / "masks", movie).frames == (0,)
 
 
+def test_a_number_that_may_mean_two_frames_is_refused(tmp_path):
+    movie = frames_named(tmp_path, "0001.png", "0002.png", "0003.png", "0004.png")
+    save(tmp_path / "masks" / "00002.png", labels(1))
+    said = refusal(read_annotations, tmp_path / "masks", movie)
+    assert "Mask 00002 may belong to frame 0002 of 'movie', or to frame 0003" in said
+    assert "number 2 counted from 0; name it like its frame's file." in said
+
+
+@pytest.mark.parametrize(
+    ("frames", "mask", "frame"),
+    [
+        (("0000", "0001", "0002"), "00002", 2),  # numbers that are the indices, in another width
+        (("0010", "0011", "0012"), "00012", 2),  # no frame has the index 12
+        (("0010", "0011", "0012"), "00001", 1),  # no frame is called 1
+        (("0001", "0002", "0003"), "0002", 1),  # a frame's name
+        (("dawn", "day", "night"), "00002", 2),
+    ],
+)
+def test_a_number_that_can_mean_one_frame_only_is_taken(tmp_path, frames, mask, frame):
+    movie = frames_named(tmp_path, *(f"{name}.png" for name in frames))
+    save(tmp_path / "masks" / f"{mask}.png", labels(1))
+    assert read_annotations(tmp_path / "masks", movie).frames == (frame,)
+
+
 def test_masks_are_found_by_name_whatever_the_names(tmp_path):
     movie = frames_named(tmp_path, "exp #1 t2.png", "exp #1 t10.png", "exp #1 t1.png")
     save(tmp_path / "masks" / "exp #1 t10.png", labels(3))

@@ -180,12 +180,13 @@ def _add_files(parser: Parser) -> None:
     files = parser.add_argument_group("files")
     files.add_argument(
         "--annotations", metavar="PATH", type=Path,
-        help="label masks of some frames: a folder of PNG files named like the frames or by index, or a "
-        "stack; 0 is background, every other value an object",
+        help="label masks of some frames: a folder of PNG files named like the frames or by index (counted "
+        "from 0), or a stack; 0 is background, every other value an object",
     )  # fmt: skip
     files.add_argument(
         "--boxes", metavar="FILE", type=Path,
-        help="boxes instead of masks or beside them: CSV with the columns frame, label, y0, x0, y1, x1",
+        help="boxes instead of masks or beside them: CSV with the columns frame (counted from 0), label, "
+        "y0, x0, y1, x1",
     )  # fmt: skip
     files.add_argument(
         "--output", metavar="PATH", type=Path,

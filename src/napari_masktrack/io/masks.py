@@ -81,7 +81,8 @@ def match_frame(name: str, movie: Movie, *, named: bool = True) -> int | None:
     name : str
         Name of the mask's file, without ending.
     movie : Movie
-        Its `frame_names` come first; a number means an index only if no frame is named so.
+        Its `frame_names` come first; a number that none of them is means the frame named by that number
+        in another width, or an index, counted from 0.
     named : bool
         Whether names of frames count; otherwise a number is always an index.
 
@@ -89,11 +90,35 @@ def match_frame(name: str, movie: Movie, *, named: bool = True) -> int | None:
     -------
     int or None
         Index of the frame; None if there is no such frame.
+
+    Raises
+    ------
+    AnnotationError
+        A number may mean several frames: that of this number, and that of this index.
     """
+    found = possible_frames(name, movie, named=named)
+    if len(found) > 1:
+        one, other = (shown(movie.frame_names[frame]) for frame in (found[1], found[0]))
+        raise AnnotationError(
+            f"Mask {shown(name)} may belong to frame {one} of {movie.name!r}, or to frame {other}, which is "
+            f"number {found[0]} counted from 0; name it like its frame's file."
+        )
+    return found[0] if found else None
+
+
+def possible_frames(name: str, movie: Movie, *, named: bool = True) -> list[int]:
+    """List the frames that a mask's name may mean, the one of this index first; see `match_frame`."""
     if named and name in movie.frame_names:
-        return movie.frame_names.index(name)
+        return [movie.frame_names.index(name)]
     number = _NUMBERED.fullmatch(name)
-    return int(number[1]) if number and int(number[1]) < len(movie) else None
+    if number is None:
+        return []
+    index, digits = int(number[1]), number[1].lstrip("0")
+    found = [index] if index < len(movie) else []
+    if named:
+        own = (frame for frame, text in enumerate(movie.frame_names) if text.lstrip("0") == digits)
+        found += [frame for frame in own if frame != index]
+    return found
 
 
 def read_mask(path: Path) -> NDArray[Any]:
