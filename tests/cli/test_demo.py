@@ -26,6 +26,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(synthetic, "synthetic_movie", lambda: movie)
     monkeypatch.setitem(FINETUNE, "quick", FinetuneConfig(steps=1, batch=1, size=64))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DISPLAY", ":0")
     return movie
 
 
@@ -118,6 +119,24 @@ def test_the_viewer_is_opened_on_the_movie_and_the_painted_frame(run, monkeypatc
     assert run("demo --viewer --output here").code == 0
     assert [path.name for path in shown] == ["here"]
     assert sorted(path.name for path in shown[0].iterdir()) == ["annotations", "movie.tif"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a screen")
+def test_the_viewer_is_refused_without_a_screen(run, tmp_path, monkeypatch):
+    for name in demo.SCREENS:
+        monkeypatch.delenv(name, raising=False)
+    done = run("demo --viewer")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "--viewer needs a screen" in done.err
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--finetune off", "--flow", "--crf", "--model default", "--device cpu"])
+def test_the_viewer_is_refused_with_options_that_it_would_ignore(run, tmp_path, option):
+    done = run(f"demo --viewer {option}")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert f"{option.split()[0]} does not go with --viewer" in done.err
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_failure_tells_where_the_finished_files_are(run, tmp_path, weights, monkeypatch):

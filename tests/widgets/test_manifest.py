@@ -15,6 +15,7 @@ from npe2 import PluginManifest
 from PIL import Image
 
 import napari_masktrack
+from napari_masktrack.errors import WorkError
 from napari_masktrack.io.readers import open_movie
 from napari_masktrack.io.session import MovieReference, Session
 from napari_masktrack.widgets import files, samples
@@ -223,3 +224,15 @@ def test_the_demo_shows_movie_painted_frame_and_dock(make_napari_viewer, truth, 
     show_demo(viewer, tmp_path)
     assert [layer.name for layer in viewer.layers] == ["cells", "cells masks"]
     assert np.array_equal(viewer.layers["cells masks"].data[0], truth.labels[0])
+
+
+def test_a_window_that_cannot_draw_is_told_in_one_line(tmp_path, monkeypatch):
+    from napari_masktrack.widgets import demo
+
+    def fail(viewer, folder):
+        raise AttributeError("no canvas")
+
+    monkeypatch.setattr("napari.Viewer", object)
+    monkeypatch.setattr(demo, "show_demo", fail)
+    with pytest.raises(WorkError, match=r"cannot open a window \(no canvas\).*with a screen"):
+        demo.open_demo(tmp_path)

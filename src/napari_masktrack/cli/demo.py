@@ -1,5 +1,7 @@
 """`masktrack demo`: the whole way on a synthetic movie whose truth is known."""
 
+import os
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -11,11 +13,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from napari_masktrack.cli.parser import Parser, device_name
+from napari_masktrack.cli.parser import Parser, device_name, option_name
 from napari_masktrack.cli.terminal import Terminal
 from napari_masktrack.cli.work import Sink, carry, fine_tune
 from napari_masktrack.config import FINETUNE, PropagationConfig
-from napari_masktrack.errors import InputError
+from napari_masktrack.errors import ConfigError, InputError
 from napari_masktrack.io.refusal import shown
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ PAINTED = 0
 """The frame that is annotated."""
 TILES = 12
 """Frames in the overlay picture."""
+_TRACKING = {"finetune": "quick", "flow": False, "crf": False, "model": None, "device": "auto"}
+"""What is done where nothing is said; in the window all of it is chosen there."""
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+"""Variables that say on Linux where Qt may open a window."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +94,17 @@ def add_arguments(parser: Parser) -> None:
         help="open napari with the movie and the painted frame, ready for the button",
     )
     parser.add_argument(
-        "--finetune", choices=tuple(FINETUNE), default="quick",
+        "--finetune", choices=tuple(FINETUNE),
         help="adapt the network to the painted frame first (default: quick)",
     )  # fmt: skip
     parser.add_argument("--flow", action="store_true", help="look at how everything moves, too")
     parser.add_argument("--crf", action="store_true", help="sharpen the masks with a fully connected CRF")
     parser.add_argument("--model", metavar="NAME|FILE", help="embedded model or .safetensors file")
     parser.add_argument(
-        "--device", type=device_name, default="auto", metavar="{auto,cpu,cuda,mps}",
+        "--device", type=device_name, metavar="{auto,cpu,cuda,mps}",
         help="where to compute (default: auto, a GPU if there is one)",
     )  # fmt: skip
+    parser.set_defaults(**_TRACKING)
 
 
 def run(options: Namespace, terminal: Terminal) -> None:
@@ -110,7 +117,7 @@ def run(options: Namespace, terminal: Terminal) -> None:
     WorkError
         The work failed on its way; what was finished is kept.
     """
-    show = _viewer() if options.viewer else None
+    show = _viewer(options) if options.viewer else None
     folder = _folder(options.output)
     if show is not None:
         _prepare(folder)
@@ -241,11 +248,26 @@ def _folder(wanted: Path | None) -> Path:
     return folder
 
 
-def _viewer() -> Callable[[Path], None]:
+def _viewer(options: Namespace) -> Callable[[Path], None]:
     """Return what opens the movie in napari.
 
     The window is on the same floor as this module, so it is found by name: it offers `open_demo(folder)`.
+
+    Raises
+    ------
+    InputError
+        An option is about what is done without a window, there is no screen, or napari is missing.
     """
+    for name, default in _TRACKING.items():
+        if getattr(options, name) != default:
+            raise ConfigError(
+                f"{option_name(name)} does not go with --viewer: it is chosen in the window; leave it out."
+            )
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, SCREENS)):
+        raise InputError(  # Qt would end the process
+            "--viewer needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY names one; start this on a "
+            "computer with a screen, or leave --viewer out."
+        )
     with suppress(ImportError, AttributeError):
         # torch first: after Qt it cannot be loaded on some systems
         import_module("napari_masktrack.tracker")

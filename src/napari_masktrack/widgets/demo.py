@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_masktrack.errors import WorkError
+from napari_masktrack.errors import MaskTrackError, WorkError
 from napari_masktrack.io.readers import read_annotations
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ def open_demo(folder: Path) -> None:
         import napari
 
         viewer = napari.Viewer()
+        show_demo(viewer, folder)
+    except MaskTrackError:
+        raise
     except Exception as error:
         raise WorkError(
             f"napari cannot open a window ({error}); install napari-masktrack[all], and start this on a "
             "computer with a screen."
         ) from error
-    show_demo(viewer, folder)
     napari.run()
 
 
