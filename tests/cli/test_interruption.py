@@ -17,6 +17,7 @@ from napari_masktrack.io.writers import PngWriter
 FRAMES = 6  # of the movie in `place`
 FAST = "--finetune off --crop-size 64"
 PROPAGATE = f"propagate movie.tif --annotations painted --model {{weights}} {FAST} --no-edges --output"
+ANNOTATED = "Annotated: 1 object(s) on 1 frame(s).\n"
 
 SLOWLY = """
 import signal, sys, time
@@ -76,7 +77,7 @@ def test_ctrl_c_leaves_what_is_finished_and_says_so(place, weights):
     assert job.returncode == 130, err
     assert 2 <= len(masks) < FRAMES
     kept = f"{len(masks)} of {FRAMES} frames (0 to {len(masks) - 1}) were written to masks."
-    assert err == f"masktrack: Stopped by Ctrl-C. {kept}\n"
+    assert err == f"{ANNOTATED}masktrack: Stopped by Ctrl-C. {kept}\n"
     for name in masks:
         Image.open(place / "masks" / name).load()
     assert len((place / "sure.csv").read_text().splitlines()) == 1 + len(masks)
@@ -97,7 +98,7 @@ def test_a_stack_that_was_begun_is_complete_and_empty_where_nothing_came(
     done = run(f"{PROPAGATE} masks.tif", weights=weights)
     assert (done.code, done.out) == (code, "")
     kept = "3 of 6 frames (0 to 2) were written to masks.tif; the others are 0 there."
-    assert done.err == f"masktrack: {said} {kept}\n"
+    assert done.err == f"{ANNOTATED}masktrack: {said} {kept}\n"
     masks = tifffile.imread(place / "masks.tif")
     assert len(masks) == FRAMES
     np.testing.assert_array_equal(masks[0], np.asarray(Image.open(place / "painted" / "00000.png")))
@@ -134,7 +135,7 @@ def test_while_fine_tuning_nothing_is_written_yet(run, place, snapshot, weights,
     before = snapshot()
     line = PROPAGATE.replace(FAST, "--steps 50 --batch 1 --size 64 --crop-size 64")
     done = run(f"{line} masks", weights=weights)
-    assert (done.code, done.err) == (130, "masktrack: Stopped by Ctrl-C. No frame was written.\n")
+    assert (done.code, done.err) == (130, f"{ANNOTATED}masktrack: Stopped by Ctrl-C. No frame was written.\n")
     assert snapshot() == before
 
 
@@ -148,4 +149,4 @@ def test_what_a_library_makes_of_an_interruption_is_still_one(run, place, weight
 
     monkeypatch.setattr(napari_masktrack.tracker, "NetworkSegmenter", interrupted)
     done = run(f"{PROPAGATE} masks", weights=weights)
-    assert (done.code, done.err) == (130, "masktrack: Stopped by Ctrl-C. No frame was written.\n")
+    assert (done.code, done.err) == (130, f"{ANNOTATED}masktrack: Stopped by Ctrl-C. No frame was written.\n")

@@ -13,6 +13,7 @@ from napari_masktrack.cli.progress import Lines
 FRAMES, HEIGHT, WIDTH = 6, 40, 48  # of the movie in `place`
 FAST = "--finetune off --crop-size 64"
 NAMES = [f"{frame:05}.png" for frame in range(FRAMES)]
+ANNOTATED = "Annotated: 1 object(s) on 1 frame(s).\n"
 QUICK = "--finetune quick --steps 2 --batch 2 --size 64 --seconds none --crop-size 64"
 
 
@@ -41,12 +42,28 @@ def movie(place):
 
 def test_every_frame_is_written_and_the_painted_one_comes_back(propagate, place):
     done = propagate("--annotations painted --output masks")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, ANNOTATED)
     assert done.out == f"{FRAMES} frame(s) were written to masks.\n"
     assert sorted(path.name for path in (place / "masks").iterdir()) == NAMES
     masks = read(place / "masks")
     assert (masks.shape, masks.dtype) == ((FRAMES, HEIGHT, WIDTH), np.uint8)
     np.testing.assert_array_equal(masks[0], read(place / "painted")[0])
+
+
+def test_what_is_annotated_is_said_before_the_work(propagate, place):
+    repaint(place, 5, 2)
+    (place / "boxes.csv").write_text("frame,label,y0,x0,y1,x1\n2,7,10,14,22,26\n")
+    done = propagate("--annotations painted --boxes boxes.csv --output masks")
+    assert done.err == "Annotated: 3 object(s) on 3 frame(s).\n"
+
+
+def test_a_mask_with_soft_edges_is_warned_of_in_one_line(propagate, place):
+    soft = np.clip(np.hypot(*(np.indices((HEIGHT, WIDTH)) - 16)) * -40 + 400, 0, 255).astype(np.uint8)
+    Image.fromarray(soft).save(place / "painted" / "00000.png")
+    done = propagate("--annotations painted --output masks --frames 0:1")
+    assert done.code == 0
+    assert done.err.startswith("masktrack: Most of the ")
+    assert done.err.splitlines()[1].startswith("Annotated: ")
 
 
 def test_the_bar_moves_while_frames_wait_for_an_object_painted_on_the_last_one(propagate, place, monkeypatch):
@@ -103,7 +120,7 @@ def test_the_confidence_of_every_frame_and_object_is_a_table(propagate, place):
 def test_fine_tuning_says_how_it_went_and_its_weights_can_be_used_again(propagate, run, place, weights):
     done = propagate("--annotations painted --output a --save-weights mine.safetensors", speed=QUICK)
     assert done.code == 0
-    assert done.err.startswith("Fine-tuned: 2 steps in 0:0")
+    assert done.err.startswith(f"{ANNOTATED}Fine-tuned: 2 steps in 0:0")
     assert (place / "mine.safetensors").read_bytes() != weights.read_bytes()
     again = run(f"propagate movie.tif --model mine.safetensors {FAST} --annotations painted --output b")
     assert again.code == 0
@@ -164,7 +181,8 @@ def test_a_frame_that_cannot_be_read_is_a_failure_while_working(run, place, weig
     damaged.write_bytes(content)
     line = f"propagate frames --model {{weights}} {FAST} --annotations painted --output masks"
     done = run(line, weights=weights)
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
+    assert (done.code, done.out, done.err.count("\n")) == (1, "", 2)
+    assert done.err.startswith(ANNOTATED)
     assert "4.png" in done.err
     assert done.err.endswith("4 of 6 frames (0 to 3) were written to masks.\n")
     assert sorted(path.name for path in (place / "masks").iterdir()) == NAMES[:4]
@@ -175,7 +193,7 @@ def test_a_frame_that_cannot_be_read_is_a_failure_while_working(run, place, weig
 )
 def test_the_variants_of_the_paper_give_every_frame(propagate, place, options):
     done = propagate(f"--annotations painted --output masks {options}")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, ANNOTATED)
     masks = read(place / "masks")
     assert len(masks) == (4 if "1:5" in options else FRAMES)
     if len(masks) == FRAMES:
@@ -233,7 +251,7 @@ def test_what_the_search_for_the_crf_found_is_said(propagate, monkeypatch):
     monkeypatch.setattr(Tracker, "fit_crf", lambda *_: iter(steps))
     done = propagate("--annotations painted --output a --crf --crf-search")
     assert done.err == (
-        "CRF: appearance 5, colour 20, distance 5, smoothness 1; "
+        f"{ANNOTATED}CRF: appearance 5, colour 20, distance 5, smoothness 1; "
         "J on the painted frames 0.500 before, 0.625 now.\n"
     )
     monkeypatch.setattr(Tracker, "fit_crf", lambda *_: iter(()))

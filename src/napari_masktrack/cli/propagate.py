@@ -95,8 +95,11 @@ def work(job: Job, tracker: "Tracker", terminal: Terminal) -> None:
     """Fine-tune and propagate; the caller closes the sink."""
     # Both refuse bad input when they are called, so both are called before anything is computed.
     results = tracker.propagate(job.movie, job.annotations, job.config, frames=job.frames, headway=True)
+    steps = tracker.finetune(job.movie, job.annotations, job.finetune or "off")
+    objects, frames = len(job.annotations.labels), len(job.annotations.frames)
+    terminal.complain(f"Annotated: {objects} object(s) on {frames} frame(s).")
     if job.finetune is not None:
-        fine_tune(tracker.finetune(job.movie, job.annotations, job.finetune), job.finetune, terminal)
+        fine_tune(steps, job.finetune, terminal)
         if job.finetune_flow:
             steps = tracker.finetune(job.movie, job.annotations, job.finetune, stream="motion")
             fine_tune(steps, job.finetune, terminal, what="the flow's network")

@@ -12,6 +12,7 @@ from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError
 from napari_masktrack.io.images import is_deep, natural_key, open_picture, read_deep
 from napari_masktrack.io.refusal import refusing, shown
+from napari_masktrack.io.soft_edges import warn_of_soft_edges
 from napari_masktrack.io.tiff import TIFF_ENDINGS, read_tiff
 
 MASK_ENDINGS = frozenset({".png", ".bmp"}) | TIFF_ENDINGS
@@ -211,6 +212,7 @@ def _take(image: NDArray[Any], frame: int, movie: Movie, where: str) -> tuple[An
             f"{_size(movie.shape)} (height x width); give masks of the frames' size."
         )
     check_ids(image, where)
+    warn_of_soft_edges(image, where)
     return Annotations.from_labels({frame: image}).items
 
 
