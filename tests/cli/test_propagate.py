@@ -140,7 +140,11 @@ def test_the_same_seed_gives_the_same_weights(propagate, place):
 
 def test_one_direction_leaves_the_frames_of_the_other_empty(propagate, place):
     (place / "painted" / "00000.png").rename(place / "painted" / "00003.png")
-    assert propagate("--annotations painted --output masks --direction forward").code == 0
+    done = propagate("--annotations painted --output masks --direction forward")
+    assert done.code == 0
+    assert done.out == (
+        f"{FRAMES} frame(s) were written to masks, 3 of them without masks, because none was carried there.\n"
+    )
     masks = read(place / "masks")
     assert len(masks) == FRAMES
     assert not masks[:3].any()

@@ -34,10 +34,12 @@ class Sink:
     def __init__(self, writer: "LabelWriter", confidence: Path | None = None) -> None:
         self.writer, self.confidence = writer, confidence
         self._rows: list[tuple[int, int, float, int, float | None]] = []
+        self._unreached = 0
 
     def keep(self, result: "FrameResult") -> None:
         """Write one frame."""
         self.writer.write(result.frame, result.labels)
+        self._unreached += not result.source
         if self.confidence is not None:
             self._rows += [
                 (result.frame, label, value, result.source[label], result.agreement.get(label))
@@ -66,16 +68,24 @@ class Sink:
             raise WorkError(f"Not every frame was computed; report this. {self.summary()}")
 
     def summary(self) -> str:
-        """Say how many frames were written, and where."""
+        """Say how many frames were written, and where, and how many of them nothing was carried to."""
         indices, missing = self.writer.layout.indices, set(self.writer.missing)
         written = [frame for frame in indices if frame not in missing]
         if not written:
             return "No frame was written."
         where = shown(self.writer.path)
         if not missing:
-            return f"{len(written)} frame(s) were written to {where}."
+            return f"{len(written)} frame(s) were written to {where}{self._without_masks()}."
         rest = "; the others are 0 there" if self.writer.path.suffix.lower() in STACKS else ""
-        return f"{len(written)} of {len(indices)} frames ({_spans(written)}) were written to {where}{rest}."
+        return (
+            f"{len(written)} of {len(indices)} frames ({_spans(written)}) were written to "
+            f"{where}{self._without_masks()}{rest}."
+        )
+
+    def _without_masks(self) -> str:
+        if not self._unreached:
+            return ""
+        return f", {self._unreached} of them without masks, because none was carried there"
 
     def _close(self) -> None:
         self.writer.close()
