@@ -60,6 +60,9 @@ class Tracker:
         How masks are sharpened, if that is wanted; see `fit_crf`.
     samples : SampleConfig
         What guidance is like while fine-tuning; an ablation changes it.
+    on_edges : bool or None
+        Whether the last propagation, as far as it has begun, put outlines on the image's edges; None if that
+        was not the question.
     around : callable or None
         What is put around the network, a segmenter made from one; an ablation needs it.
 
@@ -87,6 +90,7 @@ class Tracker:
         self._loaded_motion, self._lost = _find_motion(model, self.notes)
         self.samples = SAMPLES
         self.around: Callable[[Segmenter], Segmenter] | None = None
+        self.on_edges: bool | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -167,7 +171,7 @@ class Tracker:
     def _fit_crf(
         self, movie: Movie, annotations: Annotations, config: PropagationConfig
     ) -> Iterator[SearchStep]:
-        examples = crf_examples(*self._seen(movie, config), annotations=annotations, config=config)
+        examples = list(crf_examples(*self._seen(movie, config), annotations=annotations, config=config))
         if not examples:
             return
         for step in search(examples, self.crf, threshold=config.threshold):
@@ -218,9 +222,12 @@ class Tracker:
         AnnotationError
             An annotation does not fit the movie, or the frames do not; before any work.
         CheckpointError
-            With the flow: the network of the motion is not there that was saved with the loaded one.
+            With the flow: the network of the motion is not there that was saved with the loaded one; before
+            any work.
         """
         check(movie, annotations, frames)
+        if config is not None and config.flow:
+            self._require_motion()
 
         def results() -> Iterator[FrameResult | Headway]:
             settings = config or PropagationConfig()
@@ -237,17 +244,20 @@ class Tracker:
         self, movie: Movie, segment: Segmenter, *, annotations: Annotations, config: PropagationConfig
     ) -> CrfConfig | None:
         """Return the CRF that is wanted; the fast one only if it suits the masks that are known."""
+        self.on_edges = None
         if config.crf:
             return self.crf
-        if not config.edges:
+        if not config.edges or len(movie) < 2:
             return None
+        self.on_edges = False
         try:
             known = meant(movie, segment, annotations=annotations, config=config)
-            examples = crf_examples(movie, segment, annotations=known, config=config)
         except MovieError:  # a frame that cannot be read is for the propagation to meet, if it gets there
             return None
         crf = fast_crf(min(1.0, config.crowd / len(annotations.labels)))
-        return crf if suits(examples, crf, threshold=config.threshold) else None
+        examples = crf_examples(movie, segment, annotations=known, config=config)
+        self.on_edges = suits(examples, crf, threshold=config.threshold)
+        return crf if self.on_edges else None
 
     def _seen(self, movie: Movie, config: PropagationConfig) -> tuple[Movie, Segmenter]:
         """Return the movie as the network is to see it, and the network as the engine sees it."""
@@ -256,11 +266,13 @@ class Tracker:
             return TwoStreamMovie(movie), self._with(TwoStreams(images, self._motion_segmenter(config)))
         return movie, self._with(images)
 
-    def _motion_segmenter(self, config: PropagationConfig) -> Segmenter | None:
+    def _require_motion(self) -> None:
         if self.motion is None and self._lost is not None:
             raise CheckpointError(
                 f"{self._lost} is not there as saved with {self.name}; put it back, or do without the flow."
             )
+
+    def _motion_segmenter(self, config: PropagationConfig) -> Segmenter | None:
         motion = None if self.motion is None else place(self.motion, self.device)
         return None if motion is None else NetworkSegmenter(folded(motion), flip=config.flip)
 

@@ -30,7 +30,8 @@ def bright(images, guidance):
 
 
 def examples(items, *, frames=5, segment=bright, **options):
-    return crf_examples(movie(frames), segment, annotations=Annotations(items), config=CONFIG, **options)
+    found = crf_examples(movie(frames), segment, annotations=Annotations(items), config=CONFIG, **options)
+    return list(found)
 
 
 @pytest.mark.parametrize(("frame", "count", "middle"), [(2, 3, 1), (0, 2, 0), (4, 2, 1)])
@@ -59,8 +60,8 @@ def test_boxes_lost_objects_and_a_single_frame_give_no_example():
     assert examples([Mask(0, 1, square(0))], segment=lambda i, g: np.zeros(g.shape, np.float32)) == []
 
 
-def known(*items, **options):
-    return meant(movie(), bright, annotations=Annotations(items), config=CONFIG, **options)
+def known(*items, segment=bright, **options):
+    return meant(movie(), segment, annotations=Annotations(items), config=CONFIG, **options)
 
 
 def test_what_is_painted_is_known_and_boxes_beside_it_are_not_asked_about():
@@ -74,6 +75,27 @@ def test_where_nothing_is_painted_the_network_says_what_boxes_and_strokes_mean(s
     (found,) = known(item, Absent(4, 1)).items
     assert (found.frame, found.label, found.exact) == (2, 1, True)
     assert region_similarity(square(2), found.guidance(SHAPE)) > 0.9
+
+
+def test_of_a_box_in_which_nothing_is_found_the_box_is_no_mask():
+    nothing = known(Box(2, 1, (18, 14, 42, 38)), segment=lambda i, g: np.zeros(g.shape, np.float32))
+    assert nothing.items == ()
+
+
+def test_an_example_whose_frames_cannot_be_read_is_left_out():
+    image = movie().image(0)[..., 0]
+
+    class Torn:
+        shape, dtype = (100, *SHAPE), np.uint8
+
+        def __getitem__(self, key):
+            if key[0] == 2:
+                raise OSError("torn off")
+            return image
+
+    items = Annotations([Mask(frame, 1, square(0)) for frame in (1, 50)])
+    (example,) = crf_examples(Movie(Torn()), bright, annotations=items, config=CONFIG)
+    assert len(example.images) == 3
 
 
 def test_few_of_many_boxes_are_asked_about():

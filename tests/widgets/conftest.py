@@ -36,6 +36,7 @@ class FakeTracker:
         self.step_seconds = self.frame_seconds = 0.0
         self.fail = None
         self.crf, self.tries, self.streams = CrfConfig(), 3, []
+        self.on_edges = None
 
     def finetune(self, movie, annotations, config, *, stream="image"):
         annotations.check(len(movie), movie.shape)

@@ -161,3 +161,13 @@ def test_both_controls_are_kept_in_the_session(dock):
     dock.sessions.restore_settings(kept)
     assert dock.finetune.flow.isChecked()
     assert dock.propagate.crf_search.isChecked()
+
+
+@pytest.mark.parametrize("answer", [True, False, None])
+def test_a_result_notes_whether_its_outlines_were_put_on_edges(dock, tracker, paint, finish, answer):
+    tracker.on_edges = answer
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    notes = dock.workspace.result.layer.metadata["masktrack"]
+    assert notes.get("on_edges") == (None if answer is None else str(answer))

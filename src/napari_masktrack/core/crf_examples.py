@@ -4,7 +4,8 @@ The network must not be shown the annotation that it is compared with: the mask 
 beside and back again, so that a frame is guided by the result of its neighbour, as in a propagation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -18,15 +19,18 @@ from napari_masktrack.core.plan import Leg
 from napari_masktrack.core.recall import Recollection
 from napari_masktrack.core.refine import Segment
 from napari_masktrack.core.resolver import Resolver
+from napari_masktrack.errors import MovieError
 
 MOST = 4
 """Examples; each takes part in every try."""
+LIKELY = 0.5
+"""J that the network must expect of a mask that it found in a box, for that to be an example."""
 
 
 def crf_examples(
     movie: Movie, segment: Segment, *, annotations: Annotations, config: PropagationConfig, most: int = MOST
-) -> list[Example]:
-    """Return examples of painted objects, spread evenly over the annotations.
+) -> Iterator[Example]:
+    """Yield examples of painted objects, spread evenly over the annotations.
 
     Parameters
     ----------
@@ -39,19 +43,18 @@ def crf_examples(
     most : int
         No more than so many.
 
-    Returns
-    -------
-    list of Example
-        None where the movie has one frame, or the network loses the object.
+    Yields
+    ------
+    Example
+        None where the movie has one frame, the network loses the object, or a frame cannot be read.
     """
     painted = [item for item in annotations.items if item.exact and item.is_painted(movie.shape)]
-    if len(movie) < 2:
-        return []
-    found = (
-        _example(movie, segment, (item.label, item.frame, item.guidance(movie.shape)), config)
-        for item in _spread(painted, most)
-    )
-    return [example for example in found if example is not None]
+    for item in _spread(painted, most) if len(movie) > 1 else ():
+        example = None
+        with suppress(MovieError):  # for the propagation to meet, if it gets there
+            example = _example(movie, segment, (item.label, item.frame, item.guidance(movie.shape)), config)
+        if example is not None:
+            yield example
 
 
 def meant(
@@ -70,16 +73,21 @@ def meant(
     config : PropagationConfig
     most : int
         Of no more than so many boxes and strokes.
+
+    Raises
+    ------
+    MovieError
+        A frame cannot be read.
     """
     if any(item.exact and item.is_painted(movie.shape) for item in annotations.items):
         return annotations
     drawn = [item for item in annotations.items if not item.exact]
     resolver = Resolver(Recollection(segment, movie, wanted=config.reference), movie, annotations, config)
-    found = ((item, resolver.resolve(item, movie.image(item.frame))[0]) for item in _spread(drawn, most))
+    found = ((item, *resolver.resolve(item, movie.image(item.frame))) for item in _spread(drawn, most))
     return Annotations(
         Mask(item.frame, item.label, region.to_mask(movie.shape))
-        for item, region in found
-        if region is not None
+        for item, region, confidence in found
+        if region is not None and confidence >= LIKELY
     )
 
 

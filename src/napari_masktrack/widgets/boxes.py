@@ -33,7 +33,8 @@ def box_to_mask(dock: "MaskTrackDock") -> None:
     drawings.check_paintable(here.labels)
     elsewhere = [item for item in drawings.read().items if item.frame != frame and item.label in here.labels]
     annotations = Annotations([*here.items, *elsewhere])  # what is known of the objects already
-    plan = dock.commands.plan(annotations=annotations, propagation=dock.propagate.value())
+    settings = replace(dock.propagate.value(), edges=False, crf=False)  # neither moves the outline in a box
+    plan = dock.commands.plan(annotations=annotations, propagation=settings)
     plan = replace(plan, frames=range(frame, frame + 1), crf_search=None)
 
     def take(item: Any) -> None:

@@ -1,7 +1,7 @@
 """What runs in the thread: load, fine-tune, propagate, compare. Knows neither Qt nor layers."""
 
 import sys
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -153,19 +153,7 @@ class Engine:
                 yield from self._finetune(tracker, plan, plan.finetune)
             if plan.propagation is not None:
                 crf = yield from _fit_crf(tracker, plan, plan.propagation)
-                frames = len(plan.movie) if plan.frames is None else len(plan.frames)
-                yield Described(dict(tracker.description()) | crf)
-                yield Phase("Propagating", frames)
-                results = tracker.propagate(
-                    plan.movie,
-                    plan.annotations,
-                    plan.propagation,
-                    frames=plan.frames,
-                    probability=plan.probability,
-                    headway=True,
-                )
-                with closing(results):
-                    yield from results
+                yield from _propagate(tracker, plan, crf)
         finally:
             rest(tracker)
 
@@ -260,6 +248,26 @@ def _fit_crf(tracker: Any, plan: Plan, config: PropagationConfig) -> Generator[A
             last = step
             yield step
     return {} if last is None else {"crf": str(last.config), "crf_similarity": f"{last.similarity:.4f}"}
+
+
+def _propagate(tracker: Any, plan: Plan, crf: Mapping[str, str]) -> Iterator[Any]:
+    """Carry the masks; what is noted with them says also whether outlines were put on edges."""
+    frames = len(plan.movie) if plan.frames is None else len(plan.frames)
+    yield Phase("Propagating", frames)
+    results = tracker.propagate(
+        plan.movie,
+        plan.annotations,
+        plan.propagation,
+        frames=plan.frames,
+        probability=plan.probability,
+        headway=True,
+    )
+    with closing(results):
+        first = next(results)
+        edges = {} if tracker.on_edges is None else {"on_edges": str(tracker.on_edges)}
+        yield Described({**tracker.description(), **crf, **edges})
+        yield first
+        yield from results
 
 
 def comparable(annotations: Annotations) -> tuple[int, ...]:
