@@ -68,6 +68,14 @@ def test_a_wrong_command_line_is_refused_in_one_line(run, line, said):
     assert "--help'" in done.err
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_argument_names_the_help_of_its_command(run, monkeypatch, command):
+    monkeypatch.setitem(cli.COMMANDS, command, failing(WorkError("It was run.")))
+    done = run(f"{command} --fast")
+    assert done.code == 2
+    assert done.err == f"masktrack: Unrecognized arguments: --fast; see 'masktrack {command} --help'.\n"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [

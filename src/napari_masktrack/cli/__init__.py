@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     with Terminal(debug="--debug" in words) as terminal:
         try:
-            options = build_parser().parse_args(words)
+            options = _parse(words)
             COMMANDS[options.command].run(options, terminal)
         except SystemExit as finished:  # --help and --version
             return int(finished.code or DONE)
@@ -65,6 +65,16 @@ def build_parser() -> Parser:
         command.add_arguments(child)
         _add_debug(child)
     return parser
+
+
+def _parse(words: Sequence[str]) -> Namespace:
+    """Read the command line; what a command does not know is refused with a hint at that command's help."""
+    options, unknown = build_parser().parse_known_args(words)
+    if unknown:
+        raise InputError(
+            f"Unrecognized arguments: {' '.join(unknown)}; see 'masktrack {options.command} --help'."
+        )
+    return options
 
 
 def _add_debug(parser: Parser) -> None:
