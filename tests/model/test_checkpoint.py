@@ -118,7 +118,7 @@ def refused(path: Path | str, message: str) -> None:
 
 
 def test_an_unknown_model_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
-    refused("no such model", "There is no model or file")
+    refused("no such model", "the embedded model is 'default', or give the path of a .safetensors file.")
     refused(tmp_path, "There is no model or file")
     for name in embedded_models():
         with pytest.raises(CheckpointError, match=re.escape(name)):

@@ -64,9 +64,10 @@ def find_weights(model: str | Path = DEFAULT_MODEL) -> Path:
         return known[str(model)]
     path = Path(model)
     if not path.is_file():
+        names = ", ".join(map(repr, known)) or "missing"
+        embedded = f"the embedded models are {names}" if len(known) > 1 else f"the embedded model is {names}"
         raise CheckpointError(
-            f"There is no model or file {str(model)!r}; choose one of {', '.join(known) or 'no models'} "
-            "or give the path of a .safetensors file."
+            f"There is no model or file {str(model)!r}; {embedded}, or give the path of a .safetensors file."
         )
     return path
 
