@@ -286,6 +286,26 @@ def test_bad_input_is_refused_before_any_work(run, place, snapshot, weights, cut
     assert snapshot() == before
 
 
+@pytest.mark.parametrize(
+    ("shape", "options", "said"),
+    [
+        ((6, 40, 48, 3, 2), "", "'tzcyx' (--axes tyxc)."),
+        ((6, 40, 48), "--axes ty", "per dimension (--axes tyxc)."),
+        ((6, 40, 48), "--axes tyq", "no other letter (--axes tyxc)."),
+        ((6, 40, 48), "--axes tcx", "t or z (--axes tyxc)."),
+        ((6, 40, 48), "--channels 0", "leave the channels out (--channels 0)."),
+        ((6, 5, 40, 48), "--axes tcyx", "choose one to three of them (--channels 0)."),
+        ((6, 5, 40, 48), "--axes tcyx --channels 7", "from 0 to 4 (--channels 0)."),
+        ((6, 5, 40, 48), "--axes tzyx", "or one time point."),
+    ],
+)
+def test_advice_on_axes_and_channels_names_the_option(run, place, shape, options, said):
+    zarr.save_array(place / "movie.zarr", np.zeros(shape, np.uint8))
+    done = run(f"propagate movie.zarr --annotations painted --output masks {options}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.endswith(f"{said}\n")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
 def test_an_output_without_permission_is_refused(run, place, snapshot, weights):
     (place / "closed").mkdir(mode=0o500)
