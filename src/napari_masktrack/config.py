@@ -97,8 +97,9 @@ class PropagationConfig(Checked):
     )
     both_sides: bool = _setting(
         False,
-        "between two annotated frames carry the masks from both, to see where they disagree; takes twice as "
-        "long there, changes no mask, and needs both directions",
+        "between two annotated frames carry the masks from both, to see where they disagree (column "
+        "agreement of the table of confidence); takes twice as long there, changes no mask, and needs both "
+        "directions",
     )
     fill_annotated: bool = _setting(
         False,

@@ -248,6 +248,11 @@ CASES = {
     "weights a disguised pickle": (disguised_pickle, {"{weights}": "net.safetensors"}, "damaged or no"),
     "no CUDA": (nothing, {"--output": "--device cuda --output"}, "no cuda device"),
     "search without CRF": (nothing, {"--output": "--crf-search --output"}, "--crf-search belongs to --crf"),
+    "both sides in one direction": (
+        nothing,
+        {"--output": "--both-sides --direction forward --output"},
+        "--both-sides belongs to --direction both",
+    ),
     "fine-tuned flow without flow": (
         nothing, {"--output": "--finetune-flow --output"}, "--finetune-flow belongs to --flow"
     ),

@@ -34,6 +34,12 @@ def test_help_loads_nothing_heavy(command):
     assert "usage: masktrack" in done.stdout
 
 
+def test_the_help_names_the_column_of_agreement(run):
+    text = " ".join(run("propagate --help").out.split())
+    assert text.count("column agreement of the table of confidence") == 1
+    assert text.count("the column agreement says how well they fit each other") == 1
+
+
 def test_the_module_is_the_command():
     done = python("-m", "napari_masktrack", "--version")
     assert (done.returncode, done.stdout) == (0, f"masktrack {napari_masktrack.__version__}\n")

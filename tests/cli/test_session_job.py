@@ -123,6 +123,18 @@ def test_what_the_session_has_is_taken_over_where_nothing_is_asked_for():
         config(**SETTINGS[part])
 
 
+@pytest.mark.parametrize(("direction", "compares"), [("forward", False), ("both", True)])
+def test_both_sides_are_taken_over_only_where_both_directions_are_wanted(direction, compares):
+    from argparse import Namespace
+
+    from napari_masktrack.cli.parser import propagation_settings
+    from napari_masktrack.cli.session_job import take_over
+
+    options = Namespace(finetune=None, **PLAIN, direction=direction)
+    take_over(options, {"propagate": {"both_sides": True, "direction": "both"}}, tuned=False)
+    assert propagation_settings(options).both_sides == compares
+
+
 @pytest.mark.parametrize(
     ("flow", "crf", "mode", "tuned", "expected"),
     [

@@ -118,6 +118,8 @@ def propagation_settings(options: Namespace) -> PropagationConfig:
     for name, wanted in (("crf_search", "crf"), ("finetune_flow", "flow")):
         if getattr(options, name) and not getattr(config, wanted):
             raise ConfigError(f"{option_name(name)} belongs to --{wanted}; give both, or leave it out.")
+    if config.both_sides and config.direction != "both":
+        raise ConfigError("--both-sides belongs to --direction both; give both, or leave it out.")
     return config
 
 

@@ -212,8 +212,10 @@ def _add_files(parser: Parser) -> None:
         help="new folder for one PNG mask per frame, or a new path ending in .tif, .zarr or .json (COCO)",
     )  # fmt: skip
     files.add_argument(
-        "--confidence", metavar="FILE.csv", type=Path, help="new table of the confidence per frame and object"
-    )
+        "--confidence", metavar="FILE.csv", type=Path,
+        help="new table of the confidence per frame and object; where masks came from both sides, the column "
+        "agreement says how well they fit each other",
+    )  # fmt: skip
     files.add_argument(
         "--save-weights", metavar="FILE", type=Path,
         help="new .safetensors file for the fine-tuned network, to be used as --model; with --finetune-flow "

@@ -123,6 +123,7 @@ def take_over(options: Namespace, settings: Mapping[str, Any], *, tuned: bool) -
     """
     mode = str(settings.get("mode", "quick"))
     options.finetune = options.finetune or ("off" if tuned else mode)
+    compares = hasattr(options, "both_sides")
     parts: list[tuple[str, type[Checked]]] = [("propagate", PropagationConfig)]
     if options.finetune == mode != "off":
         parts.append(("finetune", FinetuneConfig))
@@ -131,7 +132,9 @@ def take_over(options: Namespace, settings: Mapping[str, Any], *, tuned: bool) -
         for each in fields(config):  # type: ignore[arg-type]
             if each.name in stored and not hasattr(options, each.name):
                 setattr(options, each.name, stored[each.name])
-    # As in the window, either counts only together with what it belongs to.
+    # As in the window, each counts only together with what it belongs to.
+    if not compares and getattr(options, "direction", "both") != "both":
+        options.both_sides = False
     flow, crf = (getattr(options, name, False) for name in ("flow", "crf"))
     tunes_flow = flow and options.finetune == mode != "off"
     options.finetune_flow |= tunes_flow and bool(settings.get("finetune_flow"))
