@@ -176,5 +176,5 @@ def test_a_result_against_the_rules_is_refused_with_the_reason(data, perfect):
 
 def test_without_the_library_the_error_says_how_to_install_it(data, perfect, monkeypatch):
     monkeypatch.setattr(ctc, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install \"napari-masktrack\[evaluate\]\""):
+    with pytest.raises(ConfigError, match=r"pip install py-ctcmetrics\.$"):
         prepare(evaluation(data))

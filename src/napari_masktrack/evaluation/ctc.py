@@ -58,9 +58,7 @@ def check_library() -> None:
         It is not installed.
     """
     if find_spec("ctc_metrics") is None:
-        raise ConfigError(
-            'SEG, DET and TRA need py-ctcmetrics; install it: pip install "napari-masktrack[evaluate]".'
-        )
+        raise ConfigError("SEG, DET and TRA need py-ctcmetrics; install it: pip install py-ctcmetrics.")
 
 
 def check_truth(opened: OpenProblem) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_masktrack.evaluation.summary import Summary
 
-MISSING = 'No plot was drawn, for want of matplotlib: pip install "napari-masktrack[evaluate]".'
+MISSING = "No plot was drawn, for want of matplotlib; install it: pip install matplotlib."
 """What to tell a user where `can_plot` is false."""
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Told apart by colour-blind people too (Okabe and Ito)."""
