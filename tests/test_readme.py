@@ -64,6 +64,23 @@ def test_the_constraints_pin_every_dependency_once_and_no_cuda():
     assert declared <= set(names)
 
 
+def test_on_windows_the_same_is_installed():
+    (windows,) = re.findall(r"^```bat\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    lines = windows.splitlines()
+    assert lines[0] == "py -m venv .venv"
+    assert lines[-1] == r".venv\Scripts\masktrack demo"
+    linux = [line.removesuffix(" &&") for line in BLOCKS[0].splitlines()]
+    installed = [line.partition("pip install")[2] for line in linux if "pip install" in line]
+    assert [line.partition("pip install")[2] for line in lines[1:-1]] == installed
+    assert ". .venv/bin/activate`" in README
+    assert r"`.venv\Scripts\activate`" in README
+
+
+def test_the_training_that_is_shown_keeps_what_the_network_knows():
+    (command,) = re.findall(r"`(masktrack train .*?)`", README)
+    assert "--start default" in command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_to_files_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):

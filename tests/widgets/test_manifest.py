@@ -4,12 +4,14 @@ import subprocess
 import sys
 from fnmatch import fnmatch
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.plugins import menu_item_template
 from napari.settings import NapariSettings
 from npe2 import PluginManifest
 from PIL import Image
@@ -23,6 +25,14 @@ from napari_masktrack.widgets.preferences import open_sessions_here
 
 MANIFEST = PluginManifest.from_file(f"{napari_masktrack.__path__[0]}/napari.yaml")
 COMMANDS = MANIFEST.contributions.commands
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/user-guide.md"])
+def test_the_pages_name_the_entry_of_the_menu(page):
+    (widget,) = MANIFEST.contributions.widgets
+    entry = menu_item_template.format(MANIFEST.display_name, widget.display_name)
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    assert f"*Plugins > {entry}*" in text
 
 
 def test_the_manifest_is_valid_and_names_the_package():
