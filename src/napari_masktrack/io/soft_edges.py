@@ -30,7 +30,10 @@ def warn_of_soft_edges(image: NDArray[Any], where: str) -> None:
         It looks like a mask with soft edges.
     """
     ids = np.unique(image[image != 0])
-    if len(ids) < MANY or not 2 * len(_rims(image)) > len(ids):
+    if len(ids) < MANY:
+        return
+    thin = np.setdiff1d(ids, _thick(image))
+    if not _most(thin, ids) or not _most(_beside_others(image, thin), ids):
         return
     warnings.warn(
         f"Most of the {len(ids)} ids in {where} are rims or single pixels, as if a mask with soft edges was "
@@ -40,16 +43,27 @@ def warn_of_soft_edges(image: NDArray[Any], where: str) -> None:
     )
 
 
-def _rims(image: NDArray[Any]) -> NDArray[np.integer[Any]]:
-    """Find the ids that are nowhere 3 pixels thick, and specks or mostly next to other ids."""
+def _most(some: NDArray[Any], ids: NDArray[Any]) -> bool:
+    return 2 * len(some) > len(ids)
+
+
+def _thick(image: NDArray[Any]) -> NDArray[Any]:
+    """Find the ids that somewhere fill a square of 3 pixels."""
+    middle = image[:, 1:-1]
+    row = (middle == image[:, :-2]) & (middle == image[:, 2:])
+    centre = middle[1:-1]
+    square = row[:-2] & row[1:-1] & row[2:] & (centre == middle[:-2]) & (centre == middle[2:])
+    return np.unique(centre[square])
+
+
+def _beside_others(image: NDArray[Any], ids: NDArray[Any]) -> NDArray[Any]:
+    """Choose the ids that are specks, or lie mostly next to other ids."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     labels = image.astype(np.int32)
-    highest, lowest = maximum_filter(labels, 3), minimum_filter(labels, 3)
     objects = np.where(labels, labels, labels.max() + 1)  # the background is no neighbour
-    touching = (highest > labels) | (minimum_filter(objects, 3) < labels)
+    touching = (maximum_filter(labels, 3) > labels) | (minimum_filter(objects, 3) < labels)
     size = np.bincount(labels.ravel())
-    thick = np.bincount(labels[highest == lowest], minlength=len(size)) > 0
-    beside = np.bincount(labels[touching], minlength=len(size)) > size / 2
-    rims = np.flatnonzero((size > 0) & ~thick & (beside | (size <= SPECK)))
-    return rims[rims > 0]
+    beside = np.bincount(labels[touching], minlength=len(size))
+    chosen: NDArray[Any] = ids[(size[ids] <= SPECK) | (2 * beside[ids] > size[ids])]
+    return chosen
