@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_masktrack.core.annotation import Box, Mask
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.errors import AnnotationError
+from napari_masktrack.errors import AnnotationError, MaskTrackWarning
 from napari_masktrack.io.readers import open_movie, read_annotations, read_boxes
 
 FRAMES, SHAPE = 12, (20, 30)
@@ -65,12 +65,19 @@ def test_the_name_of_a_frames_file_comes_before_its_index(tmp_path):
     assert read_annotations(tmp_path / "masks", movie).frames == (0,)
 
 
-def test_a_number_that_may_mean_two_frames_is_refused(tmp_path):
+def test_a_number_that_may_mean_two_frames_is_an_index_and_warned_of(tmp_path):
     movie = frames_named(tmp_path, "0001.png", "0002.png", "0003.png", "0004.png")
     save(tmp_path / "masks" / "00002.png", labels(1))
-    said = refusal(read_annotations, tmp_path / "masks", movie)
-    assert "Mask 00002 may belong to frame 0002 of 'movie', or to frame 0003" in said
-    assert "number 2 counted from 0; name it like its frame's file." in said
+    with pytest.warns(MaskTrackWarning, match=r"00002\.png is taken for the mask of frame 0003.*frame 0002"):
+        assert read_annotations(tmp_path / "masks", movie).frames == (2,)
+
+
+def test_masks_of_a_result_come_back_to_their_frames_without_a_word(tmp_path, recwarn):
+    movie = frames_named(tmp_path, "0001.png", "0002.png", "0003.png")
+    for index in range(3):
+        save(tmp_path / "masks" / f"{index:05}.png", labels(1))
+    assert read_annotations(tmp_path / "masks", movie).frames == (0, 1, 2)
+    assert not recwarn
 
 
 @pytest.mark.parametrize(

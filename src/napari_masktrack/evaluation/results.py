@@ -13,7 +13,7 @@ from napari_masktrack.core.instances import Labels
 from napari_masktrack.errors import AnnotationError, InputError, OutputError
 from napari_masktrack.evaluation.files import brightest_background, list_masks, read_any_object
 from napari_masktrack.evaluation.problems import BY_NUMBER, MATCHERS, OpenProblem, check_mask
-from napari_masktrack.io.masks import match_frame, possible_frames
+from napari_masktrack.io.masks import match_frame
 from napari_masktrack.io.refusal import refusing, shown
 from napari_masktrack.io.session_files import read_json, read_labels
 from napari_masktrack.io.session_lock import FolderLock
@@ -71,9 +71,9 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
 def _frames(opened: OpenProblem, folder: Path, files: Sequence[Path]) -> list[int | None]:
     """Find the frames of masks; all names of a folder are read in the same way."""
     ours = (folder / RECORD).is_file()  # by index, whatever the frames are called
+    indexed = [match_frame(path.stem, opened.movie, named=not ours) for path in files]
     if ours or opened.problem.match != BY_NUMBER:
-        return [match_frame(path.stem, opened.movie, named=not ours) for path in files]
-    indexed = [next(iter(possible_frames(path.stem, opened.movie)), None) for path in files]
+        return indexed
     numbered = list(MATCHERS[BY_NUMBER](files, opened.movie))
     fits = [set(opened.counted_frames) <= set(each) and None not in each for each in (numbered, indexed)]
     if all(fits) and numbered != indexed:

@@ -1,6 +1,7 @@
 """Label masks from files: a folder of pictures named like the frames, or a stack as long as the movie."""
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_masktrack.core.annotation import LARGEST_LABEL, Annotation, Annotations
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.errors import AnnotationError
+from napari_masktrack.errors import AnnotationError, MaskTrackWarning
 from napari_masktrack.io.images import is_deep, natural_key, open_picture, read_deep
 from napari_masktrack.io.refusal import refusing, shown
 from napari_masktrack.io.soft_edges import warn_of_soft_edges
@@ -69,6 +70,7 @@ def read_mask_files(paths: list[Path], movie: Movie) -> Annotations:
                 f"{shown(path)} and {shown(by_frame[frame].name)} both belong to frame {frame}; keep one."
             )
         by_frame[frame] = path
+    _warn_of_numbers(paths, movie)
     return Annotations(
         mask for frame, path in by_frame.items() for mask in _take(read_mask(path), frame, movie, shown(path))
     )
@@ -82,8 +84,8 @@ def match_frame(name: str, movie: Movie, *, named: bool = True) -> int | None:
     name : str
         Name of the mask's file, without ending.
     movie : Movie
-        Its `frame_names` come first; a number that none of them is means the frame named by that number
-        in another width, or an index, counted from 0.
+        Its `frame_names` come first; a number that none of them is means an index, counted from 0, or if
+        there is none the frame named by that number in another width.
     named : bool
         Whether names of frames count; otherwise a number is always an index.
 
@@ -91,23 +93,27 @@ def match_frame(name: str, movie: Movie, *, named: bool = True) -> int | None:
     -------
     int or None
         Index of the frame; None if there is no such frame.
-
-    Raises
-    ------
-    AnnotationError
-        A number may mean several frames: that of this number, and that of this index.
     """
-    found = possible_frames(name, movie, named=named)
-    if len(found) > 1:
-        one, other = (shown(movie.frame_names[frame]) for frame in (found[1], found[0]))
-        raise AnnotationError(
-            f"Mask {shown(name)} may belong to frame {one} of {movie.name!r}, or to frame {other}, which is "
-            f"number {found[0]} counted from 0; name it like its frame's file."
-        )
+    found = _possible_frames(name, movie, named=named)
     return found[0] if found else None
 
 
-def possible_frames(name: str, movie: Movie, *, named: bool = True) -> list[int]:
+def _warn_of_numbers(paths: list[Path], movie: Movie) -> None:
+    """Warn if numbers that frames have in their names are taken as indices and no 0 shows what is meant."""
+    found = {path: _possible_frames(path.stem, movie) for path in paths}
+    doubtful = [path for path, frames in found.items() if len(frames) > 1]
+    if not doubtful or any(path.stem.strip("0") == "" and len(found[path]) == 1 for path in paths):
+        return
+    taken, named = (shown(movie.frame_names[frame]) for frame in found[doubtful[0]][:2])
+    warnings.warn(
+        f"{shown(doubtful[0].name)} is taken for the mask of frame {taken}, as numbers are counted from 0; "
+        f"if frame {named} is meant, name it like that frame's file.",
+        MaskTrackWarning,
+        stacklevel=2,
+    )
+
+
+def _possible_frames(name: str, movie: Movie, *, named: bool = True) -> list[int]:
     """List the frames that a mask's name may mean, the one of this index first; see `match_frame`."""
     if named and name in movie.frame_names:
         return [movie.frame_names.index(name)]
