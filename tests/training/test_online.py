@@ -16,6 +16,7 @@ from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
 from napari_masktrack.errors import AnnotationError, WorkError
 from napari_masktrack.model.checkpoint import build_network
 from napari_masktrack.training import online
+from napari_masktrack.training.lessons import SEVERAL
 from napari_masktrack.training.online import finetune
 
 SYNTHETIC = synthetic_movie(SyntheticConfig(frames=4, shape=(96, 128), objects=2))
@@ -205,15 +206,31 @@ def box_of(label, grow=2):
     return Box(0, label, (y.min() - grow, x.min() - grow, y.max() + 1 + grow, x.max() + 1 + grow))
 
 
-def test_a_box_teaches_the_mask_that_the_network_finds_in_it_and_nothing_outside(monkeypatch):
+def boxes_of(count):
+    """Boxes of several objects, which all look the same."""
+    return Annotations([replace(box_of(1), label=label + 1) for label in range(count)])
+
+
+def test_boxes_teach_the_masks_that_the_network_finds_in_them_and_nothing_outside(monkeypatch):
     network = tiny()
     with torch.no_grad():
         network.state_dict()["head.fc8.bias"].fill_(50.0)  # sees the object everywhere
-    ((scene,), (dreamt,)) = scenes_of(Annotations([box_of(1)]), monkeypatch, network)
+    scenes, dreamt = scenes_of(boxes_of(SEVERAL), monkeypatch, network)
     y0, x0, y1, x1 = box_of(1).clip((96, 128))
-    assert scene.target.sum() == (y1 - y0) * (x1 - x0)
-    assert scene.known.all()
-    assert dreamt
+    assert [scene.target.sum() for scene in scenes] == [(y1 - y0) * (x1 - x0)] * SEVERAL
+    assert all(scene.known.all() for scene in scenes)
+    assert all(dreamt)
+
+
+def test_what_the_boxes_of_few_objects_hold_is_not_learned(monkeypatch):
+    network = tiny()
+    with torch.no_grad():
+        network.state_dict()["head.fc8.bias"].fill_(50.0)
+    few = boxes_of(SEVERAL - 1)
+    again = Annotations(replace(box, frame=1) for box in few.items)
+    assert list(finetune(network, MOVIE, few + again, QUICK)) == []
+    scenes, _ = scenes_of(few + Annotations.from_labels({2: SYNTHETIC.labels[2]}), monkeypatch, network)
+    assert len(scenes) == 2, "the two objects that are painted on frame 2"
 
 
 @pytest.mark.parametrize("odds", [-50.0, 0.5])
@@ -221,9 +238,9 @@ def test_a_box_of_which_the_network_is_not_sure_teaches_nothing(odds, monkeypatc
     network = tiny()
     with torch.no_grad():
         network.state_dict()["head.fc8.bias"].fill_(odds)
-    assert list(finetune(network, MOVIE, Annotations([box_of(1)]), QUICK)) == []
+    assert list(finetune(network, MOVIE, boxes_of(SEVERAL), QUICK)) == []
     (scene, *more), _ = scenes_of(
-        Annotations([box_of(1)]) + Annotations.from_labels({2: SYNTHETIC.labels[2]}), monkeypatch, network
+        boxes_of(SEVERAL) + Annotations.from_labels({2: SYNTHETIC.labels[2]}), monkeypatch, network
     )
     assert len(more) == 1, "the two objects that are painted on frame 2"
     assert scene.target.any()

@@ -162,7 +162,10 @@ def fine_tune(
     )
     name = f" {what}" if what else ""
     if last is None:
-        terminal.complain(f"Not fine-tuned{name}: the network is not sure what the boxes hold; paint a mask.")
+        terminal.complain(
+            f"Not fine-tuned{name}: nothing is learned from boxes of one or two objects, or of which the "
+            "network is not sure; paint a mask for that."
+        )
     else:
         took = duration(last.seconds)
         terminal.complain(f"Fine-tuned{name}: {last.step} steps in {took}, loss {last.loss:.3f}.")

@@ -1,7 +1,7 @@
 """What fine-tuning learns from: the annotated objects with their surroundings, as many as memory may hold."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -16,6 +16,8 @@ from napari_masktrack.training.scenes import Scene, surroundings
 
 ROOM = 512 * 2**20
 """Bytes of lessons kept in memory: some hundred objects in frames of usual size."""
+SEVERAL = 3
+"""Objects that are given by boxes, from which on the masks found in them are learned from."""
 SURE = 0.8
 """J that the network must expect of the mask that it finds in a box, to learn from it."""
 
@@ -93,20 +95,31 @@ class Lessons(Sequence[Lesson]):
         return Lesson(scene, Stage.of(scene) if known.all() and target.any() else None)
 
 
-def settled(item: Annotation, movie: Movie, resolver: Resolver) -> Annotation | None:
-    """Return an item that says which pixels are object: of a box, the mask that the network finds in it.
+def settled(items: Iterable[Annotation], movie: Movie, resolver: Resolver) -> Iterator[Annotation]:
+    """Yield the items that say which pixels are object; of boxes, the masks that the network finds in them.
 
-    None for a box of which the network is not sure enough: from a wrong mask it would learn wrong things.
+    Only if there are boxes of several objects: what the masks of one have in common may be a mistake that
+    the network would learn (docs/benchmarks.md). Boxes of which it is not sure are left out, too.
+
+    Parameters
+    ----------
+    items : iterable of Annotation
+    movie : Movie
+    resolver : Resolver
 
     Raises
     ------
     MovieError
         The frame cannot be read.
     """
-    target, known = item.supervision(movie.shape)
-    if item.exact or target.any():
-        return item
-    found, confidence = resolver.resolve(item, movie.image(item.frame))
-    if found is None or confidence < SURE:
-        return None
-    return Mask(item.frame, item.label, found.to_mask(movie.shape) & ~known)
+    drawn = [item for item in items if item.is_painted(movie.shape)]
+    clear = [item.exact or bool(item.supervision(movie.shape)[0].any()) for item in drawn]
+    boxed = {item.label for item, is_clear in zip(drawn, clear, strict=True) if not is_clear}
+    for item, is_clear in zip(drawn, clear, strict=True):
+        if is_clear:
+            yield item
+        elif len(boxed) >= SEVERAL:
+            found, confidence = resolver.resolve(item, movie.image(item.frame))
+            if found is not None and confidence >= SURE:
+                known = item.supervision(movie.shape)[1]
+                yield Mask(item.frame, item.label, found.to_mask(movie.shape) & ~known)

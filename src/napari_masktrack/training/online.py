@@ -84,8 +84,7 @@ def _finetune(
 ) -> Iterator[TrainStep]:
     recollection = Recollection(NetworkSegmenter(network), movie, wanted=config.recall > 0)
     resolver = Resolver(recollection, movie, annotations, PropagationConfig())
-    painted = (settled(item, movie, resolver) for item in annotations.items if item.is_painted(movie.shape))
-    lessons = Lessons([item for item in painted if item is not None], movie)
+    lessons = Lessons(settled(annotations.items, movie, resolver), movie)
     if not lessons:
         return
     lessons.prepare()
