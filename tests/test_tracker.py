@@ -382,7 +382,8 @@ def test_a_network_that_fails_is_reported_while_working_never_as_a_runtime_error
         raise RuntimeError("device lost")
 
     monkeypatch.setattr(tracker.network, "forward", fails)
-    annotations = Annotations([Box(0, 1, (10, 10, 60, 60))]) if box else TRUTH
+    boxes = Annotations(Box(0, label, (10, 10, 60, 60)) for label in (1, 2, 3))
+    annotations = boxes if box else TRUTH
     with pytest.raises(WorkError, match="device lost"):
         list(tracker.finetune(MOVIE, annotations, QUICK))
     with pytest.raises(WorkError, match="device lost"):

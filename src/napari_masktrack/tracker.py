@@ -62,7 +62,7 @@ class Tracker:
         What guidance is like while fine-tuning; an ablation changes it.
     on_edges : bool or None
         Whether the last propagation, as far as it has begun, put outlines on the image's edges; None if that
-        was not the question.
+        was not the question, or nothing told.
     around : callable or None
         What is put around the network, a segmenter made from one; an ablation needs it.
 
@@ -249,7 +249,6 @@ class Tracker:
             return self.crf
         if not config.edges or len(movie) < 2:
             return None
-        self.on_edges = False
         try:
             known = meant(movie, segment, annotations=annotations, config=config)
         except MovieError:  # a frame that cannot be read is for the propagation to meet, if it gets there

@@ -50,6 +50,13 @@ def test_every_frame_is_written_and_the_painted_one_comes_back(propagate, place)
     np.testing.assert_array_equal(masks[0], read(place / "painted")[0])
 
 
+@pytest.mark.parametrize("answer", [True, False, None])
+def test_outlines_that_do_not_belong_on_edges_are_spoken_of(propagate, place, monkeypatch, answer):
+    monkeypatch.setattr("napari_masktrack.tracker.suits", lambda *_, **__: answer)
+    said = propagate("--annotations painted --output masks").err
+    assert ("Outlines stay as the network gave them" in said) == (answer is False)
+
+
 def test_what_is_annotated_is_said_before_the_work(propagate, place):
     repaint(place, 5, 2)
     (place / "boxes.csv").write_text("frame,label,y0,x0,y1,x1\n2,7,10,14,22,26\n")

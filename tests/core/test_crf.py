@@ -280,10 +280,10 @@ def test_the_fast_crf_suits_only_where_painted_masks_follow_the_edges():
     assert not suits([Example(images, wide, 1, painted_wide)], fast_crf()), (
         "not where outlines beside the edge are meant"
     )
-    assert not suits([], fast_crf()), "not without anything to tell by"
+    assert suits([], fast_crf()) is None, "nothing to tell by"
     elsewhere = Example(images, patches, 1, np.roll(disc(), 25, axis=1))
-    assert not suits([elsewhere], fast_crf()), "a mask that fails anyway says nothing"
-    assert not suits([elsewhere, Example(images, wide, 1, painted_wide)], fast_crf())
+    assert suits([elsewhere], fast_crf()) is None, "a mask that fails anyway says nothing"
+    assert suits([elsewhere, Example(images, wide, 1, painted_wide)], fast_crf()) is False
     assert fast_crf(0.5).points == fast_crf().points / 2
     assert fast_crf(1e-6).points == FEW_POINTS
 

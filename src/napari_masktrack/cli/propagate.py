@@ -111,6 +111,10 @@ def work(job: Job, tracker: "Tracker", terminal: Terminal) -> None:
     if job.weights is not None:
         _save_weights(tracker, job.weights, terminal)
     carry(results, job.sink, terminal)
+    if tracker.on_edges is False:
+        terminal.complain(
+            "Outlines stay as the network gave them: what is annotated does not follow the image's edges."
+        )
 
 
 def prepare(

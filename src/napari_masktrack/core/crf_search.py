@@ -113,8 +113,8 @@ def _search(
                 yield SearchStep(step, steps, best, score)
 
 
-def suits(examples: Iterable[Example], config: CrfConfig, *, threshold: float = 0.5) -> bool:
-    """Return whether the painted masks follow the edges that the CRF puts outlines on; not without examples.
+def suits(examples: Iterable[Example], config: CrfConfig, *, threshold: float = 0.5) -> bool | None:
+    """Return whether the painted masks follow the edges that the CRF puts outlines on; None if nothing tells.
 
     A mean loss of less than `ALLOWED` in J counts as none: one painted frame says no more than that. Examples
     on which the network fails anyway say nothing.
@@ -124,7 +124,7 @@ def suits(examples: Iterable[Example], config: CrfConfig, *, threshold: float = 
         before = _similarity(example, None, threshold)
         if before > LEAST:
             losses.append(before - _similarity(example, config, threshold))
-    return bool(losses) and float(np.mean(losses)) <= ALLOWED
+    return float(np.mean(losses)) <= ALLOWED if losses else None
 
 
 def similarity(examples: Sequence[Example], config: CrfConfig | None, *, threshold: float = 0.5) -> float:
