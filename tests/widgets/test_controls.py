@@ -265,7 +265,7 @@ def test_a_session_that_is_dropped_on_napari_goes_on_in_the_dock(
         qtbot.waitUntil(lambda: again.workspace.result is not None, timeout=10_000)
         qtbot.waitUntil(lambda: len(again.workspace.result.done) == len(truth), timeout=10_000)
         qtbot.waitUntil(lambda: again.workspace.drawings.frames == (0,), timeout=10_000)
-        assert len(other.layers) == 3
+        qtbot.waitUntil(lambda: len(other.layers) == 3, timeout=10_000)  # the former result goes in steps
         again.bar.run.click()
         finish(again)
         assert again.sessions.session.folder == folder
