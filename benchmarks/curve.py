@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.cache import Cache, Entry
 from benchmarks.documents import ROOT, decimals, mean, percent, table
 from benchmarks.measure import Job, run_job
-from benchmarks.options import add_common, add_device, names, numbers, publish
+from benchmarks.options import add_kept, names, numbers, publish
 from benchmarks.origin import Origin, footer, short_name, use_threads, weights_hash
 from benchmarks.sequences import find_sequences
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
@@ -28,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="default", help="name or file (default)")
     parser.add_argument("--sizes", type=numbers, default=(192, 256, 320, 384), help="sides of the crop")
     parser.add_argument("--steps", type=numbers, default=(0, 10, 20, 40, 80), help="of fine-tuning")
-    parser.add_argument("--frames", type=int, help="at most so many frames of each: a trial, printed only")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file that keeps finished results")
-    parser.add_argument("--again", action="store_true", help="measure anew what is kept already")
-    add_device(parser)
-    add_common(parser)
+    add_kept(parser, RESULTS)
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -21,6 +21,15 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps (cpu)")
 
 
+def add_kept(parser: argparse.ArgumentParser, results: Path) -> None:
+    """Add what goes with measurements that are kept, one by one, in a file."""
+    parser.add_argument("--frames", type=int, help="at most so many frames of each: a trial, printed only")
+    parser.add_argument("--out", type=Path, default=results, help="JSON file that keeps finished results")
+    parser.add_argument("--again", action="store_true", help="measure anew what is kept already")
+    add_device(parser)
+    add_common(parser)
+
+
 def names(text: str) -> tuple[str, ...]:
     """Split a comma-separated list."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

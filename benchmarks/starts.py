@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.cache import Cache, Entry
 from benchmarks.documents import ROOT, mean, percent, table
 from benchmarks.measure import Job, run_job
-from benchmarks.options import add_common, add_device, names, publish
+from benchmarks.options import add_kept, names, publish
 from benchmarks.origin import Origin, footer, short_name, use_threads, weights_hash
 from benchmarks.sequences import DAVIS, find_sequences
 from napari_masktrack.config import FINETUNE, PropagationConfig
@@ -26,11 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--edges", action=argparse.BooleanOptionalAction, default=True, help="outlines on edges (yes)"
     )
-    parser.add_argument("--frames", type=int, help="at most so many frames of each: a trial, printed only")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file that keeps finished results")
-    parser.add_argument("--again", action="store_true", help="measure anew what is kept already")
-    add_device(parser)
-    add_common(parser)
+    add_kept(parser, RESULTS)
 
 
 def run(chosen: argparse.Namespace) -> None:

@@ -46,8 +46,8 @@ class Lines:
     def __init__(self, title: str, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.title, self._stream, self._clock = title, stream, clock
         self._start = self._last = clock()
-        self._share = self._found = 0.0
-        self._begun = False
+        self._share = 0.0
+        self._found: float | None = None
 
     def __enter__(self) -> Self:
         """Begin to count the time."""
@@ -60,9 +60,10 @@ class Lines:
     def update(self, share: float, text: str) -> None:
         """Write a line if enough has happened since the last one."""
         now = self._clock()
-        if not self._begun and share > EVERY_SHARE:  # work that goes on: what was found tells nothing
-            self._start, self._found = now, share
-        self._begun = True
+        if self._found is None:
+            self._found = 0.0
+            if share > EVERY_SHARE:  # work that goes on: what was there tells nothing of the time
+                self._start, self._found = now, share
         silence = now - self._last
         if silence < EVERY_SECONDS or (share - self._share < EVERY_SHARE and silence < LONGEST_SILENCE):
             return

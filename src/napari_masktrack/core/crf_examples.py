@@ -48,8 +48,7 @@ def crf_examples(
     Example
         None where the movie has one frame, the network loses the object, or a frame cannot be read.
     """
-    painted = [item for item in annotations.items if item.exact and item.is_painted(movie.shape)]
-    for item in _spread(painted, most) if len(movie) > 1 else ():
+    for item in _spread(_painted(annotations, movie), most) if len(movie) > 1 else ():
         example = None
         with suppress(MovieError):  # for the propagation to meet, if it gets there
             example = _example(movie, segment, (item.label, item.frame, item.guidance(movie.shape)), config)
@@ -79,7 +78,7 @@ def meant(
     MovieError
         A frame cannot be read.
     """
-    if any(item.exact and item.is_painted(movie.shape) for item in annotations.items):
+    if _painted(annotations, movie):
         return annotations
     drawn = [item for item in annotations.items if not item.exact]
     resolver = Resolver(Recollection(segment, movie, wanted=config.reference), movie, annotations, config)
@@ -89,6 +88,10 @@ def meant(
         for item, region, confidence in found
         if region is not None and confidence >= LIKELY
     )
+
+
+def _painted(annotations: Annotations, movie: Movie) -> list[Annotation]:
+    return [item for item in annotations.items if item.exact and item.is_painted(movie.shape)]
 
 
 def _spread(items: Sequence[Annotation], most: int) -> list[Annotation]:
