@@ -17,6 +17,14 @@ class MovieError(InputError):
     """A movie cannot be opened, or its axes do not make sense."""
 
 
+class AxesError(MovieError):
+    """What a movie's dimensions mean is not known, or was said wrongly; other axes have to be given."""
+
+
+class ChannelsError(MovieError):
+    """Which of a movie's channels to show is not known, or was said wrongly; other ones have to be given."""
+
+
 class AnnotationError(InputError):
     """An annotation does not fit the movie, or says nothing."""
 

@@ -127,7 +127,8 @@ def test_the_confidence_of_every_frame_and_object_is_a_table(propagate, place):
 def test_fine_tuning_says_how_it_went_and_its_weights_can_be_used_again(propagate, run, place, weights):
     done = propagate("--annotations painted --output a --save-weights mine.safetensors", speed=QUICK)
     assert done.code == 0
-    assert done.err.startswith(f"{ANNOTATED}Fine-tuned: 2 steps in 0:0")
+    assert done.err.startswith(ANNOTATED)  # a slow computer says meanwhile how far it is
+    assert done.err.splitlines()[-1].startswith("Fine-tuned: 2 steps in 0:")
     assert (place / "mine.safetensors").read_bytes() != weights.read_bytes()
     again = run(f"propagate movie.tif --model mine.safetensors {FAST} --annotations painted --output b")
     assert again.code == 0

@@ -17,7 +17,15 @@ from napari_masktrack.cli.parser import (
 from napari_masktrack.cli.terminal import Terminal
 from napari_masktrack.cli.work import Sink, carry, fine_tune, fit_crf
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
-from napari_masktrack.errors import AnnotationError, InputError, MovieError, OutputError, WorkError
+from napari_masktrack.errors import (
+    AnnotationError,
+    AxesError,
+    ChannelsError,
+    InputError,
+    MovieError,
+    OutputError,
+    WorkError,
+)
 
 if TYPE_CHECKING:
     from napari_masktrack.core.annotation import Annotations
@@ -25,9 +33,6 @@ if TYPE_CHECKING:
     from napari_masktrack.tracker import Tracker
 
 SUMMARY = "Carry painted masks through a movie."
-
-ADVISED = {"--axes tyxc": ("axes", "axis", "letter"), "--channels 0": ("channels", "one to three")}
-"""Options, and the words of a movie's errors that advise them."""
 
 OpenInput: TypeAlias = Callable[[], "tuple[Movie, Annotations]"]
 OpenSink: TypeAlias = Callable[["Movie", "Annotations", range], Sink]
@@ -162,19 +167,10 @@ def _open_files(options: Namespace) -> "tuple[Movie, Annotations]":
 
     try:
         movie = open_movie(options.movie, axes=options.axes, channels=options.channels)
-    except MovieError as error:
-        raise _with_option(error) from error
+    except (AxesError, ChannelsError) as error:
+        option = "--axes tyxc" if isinstance(error, AxesError) else "--channels 0"
+        raise MovieError(f"{str(error).removesuffix('.')} ({option}).") from error
     return movie, _annotations(options, movie)
-
-
-def _with_option(error: MovieError) -> MovieError:
-    """Add the option that does what an error advises; the floors below know of no options."""
-    text = str(error)
-    advice = text.rpartition(";")[2]
-    for option, words in ADVISED.items():
-        if any(word in advice for word in words):
-            return MovieError(f"{text.removesuffix('.')} ({option}).")
-    return error
 
 
 def _open_sink(options: Namespace, movie: "Movie", annotations: "Annotations", frames: range) -> Sink:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_masktrack.core.intensity import Image, Scale, three_planes
-from napari_masktrack.errors import MaskTrackError, MovieError
+from napari_masktrack.errors import AxesError, ChannelsError, MaskTrackError, MovieError
 
 Array: TypeAlias = NDArray[Any]
 
@@ -55,8 +55,12 @@ class Movie:
 
     Raises
     ------
+    AxesError
+        The axes do not describe the data.
+    ChannelsError
+        A channel must be chosen, or there is none such.
     MovieError
-        The axes do not describe the data, a channel must be chosen, or the data are no images.
+        The data are no images.
     """
 
     def __init__(
@@ -244,30 +248,30 @@ class Movie:
         shape, axes = tuple(self.data.shape), self.axes
         said = f"{self.name!r} has shape {shape} and the axes {axes!r}"
         if len(axes) != len(shape):
-            raise MovieError(f"{said}; give one letter per dimension, e.g. 'tyx', 'tcyx' or 'tyxc'.")
+            raise AxesError(f"{said}; give one letter per dimension, e.g. 'tyx', 'tcyx' or 'tyxc'.")
         unknown = sorted(set(axes) - set("tzcyx"))
         if unknown or len(set(axes)) != len(axes):
-            raise MovieError(f"{said}; use each of t or z, c, y, x at most once and no other letter.")
+            raise AxesError(f"{said}; use each of t or z, c, y, x at most once and no other letter.")
         if "t" in axes and "z" in axes:
             raise MovieError(
                 f"{said}: time and depth; choose one plane or a projection along z, or one time point."
             )
         if not {"y", "x"} <= set(axes) or not {"t", "z"} & set(axes):
-            raise MovieError(f"{said}; name y, x and the axis along which masks are carried, t or z.")
+            raise AxesError(f"{said}; name y, x and the axis along which masks are carried, t or z.")
 
     def _chosen(self, channels: int | Sequence[int] | None) -> tuple[int, ...]:
         count = self._sizes.get("c")
         if count is None:
             if channels is not None:
-                raise MovieError(f"{self.name!r} has no axis of channels; leave the channels out.")
+                raise ChannelsError(f"{self.name!r} has no axis of channels; leave the channels out.")
             return ()
         if channels is None:
             if count > 3 and not (count == 4 and self.axes[-1] == "c"):
-                raise MovieError(f"{self.name!r} has {count} channels; choose one to three of them.")
+                raise ChannelsError(f"{self.name!r} has {count} channels; choose one to three of them.")
             return tuple(range(min(count, 3)))
         chosen = tuple(map(index, channels if isinstance(channels, Iterable) else (channels,)))
         if not 1 <= len(chosen) <= 3 or not all(0 <= each < count for each in chosen):
-            raise MovieError(
+            raise ChannelsError(
                 f"Channels {list(chosen)} of {self.name!r} cannot be shown; "
                 f"choose one to three from 0 to {count - 1}."
             )

@@ -1,7 +1,7 @@
 """What the dimensions of a file mean: what its metadata or the user say, else only what is beyond doubt."""
 
 from napari_masktrack.core.movie import LazyArray
-from napari_masktrack.errors import MovieError
+from napari_masktrack.errors import AxesError
 from napari_masktrack.io.frames import View
 
 _MOST_COLOURS = 4
@@ -34,7 +34,7 @@ def settle_axes(
 
     Raises
     ------
-    MovieError
+    AxesError
         Nobody says what the dimensions are, and more than one reading is possible.
     """
     shape = tuple(array.shape)
@@ -46,7 +46,7 @@ def settle_axes(
     letters = [found[i] for i in kept]
     channels = max((shape[i] for i in kept if found[i] in "cs"), default=1)
     if "s" in letters or (set(letters) <= set("cyx") and channels > _MOST_COLOURS):
-        raise MovieError(
+        raise AxesError(
             f"{name} has shape {shape}, by its metadata one frame of {channels} channels; give the axes, "
             f"'tyx' if these are frames, 'cyx' if they are channels."
         )
@@ -54,7 +54,7 @@ def settle_axes(
     if len(unknown) == 1 and not {"t", "z"} & set(letters):
         letters[unknown[0]] = "t"
     elif unknown:
-        raise MovieError(f"{name} has shape {shape}, of which the meaning is open; {_advice(len(kept))}.")
+        raise AxesError(f"{name} has shape {shape}, of which the meaning is open; {_advice(len(kept))}.")
     return _view(array, kept, "".join(letters))
 
 
@@ -64,7 +64,7 @@ def _settle_given(array: LazyArray, given: str, name: str) -> tuple[LazyArray, s
     if len(given) != len(shape):
         kept = [i for i, size in enumerate(shape) if size > 1]
     if len(given) != len(kept):
-        raise MovieError(
+        raise AxesError(
             f"{name} has shape {shape}, but the axes {given!r} name {len(given)} dimension(s); "
             f"give one letter per dimension."
         )
@@ -100,7 +100,7 @@ def _only_reading(shape: tuple[int, ...], name: str) -> str:
     leading = [size for size in shape[:-2] if size > 1]
     if len(shape) >= 2 and len(leading) <= 1 and (len(shape) == 2 or shape[-1] > _MOST_COLOURS):
         return "q" * (len(shape) - 2) + "yx"
-    raise MovieError(f"{name} has shape {shape}, which can be read in several ways; {_advice(len(shape))}.")
+    raise AxesError(f"{name} has shape {shape}, which can be read in several ways; {_advice(len(shape))}.")
 
 
 def _advice(count: int) -> str:
