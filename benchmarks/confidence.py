@@ -15,9 +15,12 @@ from benchmarks.origin import footer, short_name, weights_hash
 from benchmarks.sequences import DAVIS, OTHERS
 from napari_masktrack.config import FINETUNE, PropagationConfig
 from napari_masktrack.errors import InputError
+from napari_masktrack.evaluation.plot import COLOURS, can_plot, new_figure, save_figure
 from napari_masktrack.tracker import finetune_config
 
 BINS = 10
+FEW = 5
+"""Fewer masks than this in a bin make no point of the curve."""
 Pairs = NDArray[np.float64]
 """(N, 2): confidence and J of one object on one frame."""
 
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Write the table ``confidence``; nothing is measured anew."""
+    """Write the table ``confidence``, and draw it beside the page; nothing is measured anew."""
     sha256 = weights_hash(chosen.model)
     entries = matching(Cache(chosen.out).entries.values(), chosen.mode, sha256, chosen.device)
     if not entries:
@@ -46,6 +49,8 @@ def run(chosen: argparse.Namespace) -> None:
     lines = reliability_table(groups)
     line = footer((e["origin"] for e in entries), chosen.typed, {short_name(chosen.model): sha256})
     publish(chosen, "confidence", [*lines, "", line])
+    if can_plot() and not chosen.print_only:
+        draw(chosen.document.parent / "images" / "reliability.png", groups)
 
 
 def matching(entries: Iterable[Entry], mode: str, sha256: str, device: str) -> list[Entry]:
@@ -83,14 +88,36 @@ def reliability_table(groups: Mapping[str, Pairs]) -> list[str]:
     for number in range(BINS):
         row = [f"{number / BINS:.1f} to {(number + 1) / BINS:.1f}"]
         for values in groups.values():
-            bins = np.minimum((values[:, 0] * BINS).astype(int), BINS - 1)
-            here = values[bins == number, 1]
+            here = within(values, number)[:, 1]
             row += [str(here.size), percent(here.mean() if here.size else None)]
         rows.append(row)
     for title, measure in (("mean distance to J", distance), ("rank correlation with J", correlation)):
         cells = [cell for values in groups.values() for cell in ("", decimals(measure(values), 3))]
         rows.append([title, *cells])
     return table(header, rows)
+
+
+def within(values: Pairs, number: int) -> Pairs:
+    """Return those of a bin; the last one holds 1, too."""
+    return values[np.minimum((values[:, 0] * BINS).astype(int), BINS - 1) == number]
+
+
+def draw(path: Path, groups: Mapping[str, Pairs]) -> None:
+    """Draw mean J against mean confidence, a point per bin with `FEW` masks at least."""
+    figure, axes = new_figure(4.6, 4.2)
+    axes.plot((0, 100), (0, 100), color="0.6", linestyle="--", linewidth=1, label="as it says")
+    for (name, values), colour in zip(groups.items(), COLOURS, strict=False):
+        bins = [within(values, number) for number in range(BINS)]
+        points = [100 * each.mean(axis=0) for each in bins if len(each) >= FEW]
+        axes.plot(*np.reshape(points, (-1, 2)).T, color=colour, marker="o", label=name)
+    axes.set_xlabel("confidence (%)")
+    axes.set_ylabel("mean J (%)")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_figure(figure, path)
 
 
 def distance(values: Pairs) -> float | None:

@@ -13,6 +13,7 @@ from benchmarks.cache import Cache
 from benchmarks.confidence import matching, pairs, reliability_table
 from benchmarks.documents import insert, table
 from benchmarks.measure import COPY, Job, given_at, measure, settings_hash
+from benchmarks.origin import weights_hash
 from benchmarks.sequences import find_sequences
 from benchmarks.speed import synthetic_courses
 from benchmarks.static import multiply_adds
@@ -26,6 +27,7 @@ from napari_masktrack.core.synthetic import SyntheticConfig, synthetic_movie
 from napari_masktrack.errors import InputError
 from napari_masktrack.model.checkpoint import save_checkpoint
 from napari_masktrack.model.network import MaskNetwork
+from napari_masktrack.tracker import finetune_config
 
 SHAPE = (64, 96)
 PAGE = "# Page\n\n<!-- table:a -->\nold\n<!-- end -->\n\nprose\n\n<!-- table:b -->\n<!-- end -->\n"
@@ -228,6 +230,25 @@ def test_reliability_puts_masks_into_bins_of_their_confidence():
     assert "| 0.0 to 0.1 | 1 | 20.0 |" in lines
     assert "| 0.9 to 1.0 | 2 | 90.0 |" in lines
     assert "| rank correlation with J |  | 1.000 |" in lines
+
+
+def test_the_reliability_curve_is_drawn_beside_the_page(weights, tmp_path):
+    page, results = tmp_path / "page.md", tmp_path / "kept.json"
+    page.write_text("<!-- table:confidence -->\n<!-- end -->\n")
+    values = [0.6, 0.62, 0.64, 0.66, 0.68, 1.0]
+    entry = {
+        "sequence": "davis/x", "limit": None, "mode": "quick", "sha256": weights_hash(str(weights)),
+        "device": "cpu", "settings": settings_hash(finetune_config("quick"), PropagationConfig()),
+        "objects": {"1": {"confidence": values, "J": values}},
+        "origin": {"machine": "m", "date": "d", "commit": "c"},
+    }  # fmt: skip
+    results.write_text(json.dumps({"a": entry}))
+    command = ["confidence", "--model", str(weights), "--out", str(results), "--document", str(page)]
+    assert program.main([*command, "--print-only"]) == 0
+    assert not (tmp_path / "images").exists()
+    assert program.main(command) == 0
+    assert "| 0.6 to 0.7 | 5 | 64.0 |" in page.read_text()
+    assert Image.open(tmp_path / "images" / "reliability.png").size[0] > 400
 
 
 def test_multiply_adds_are_those_of_the_formula():
