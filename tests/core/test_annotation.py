@@ -259,7 +259,10 @@ def test_boxes_and_scribbles_are_not_painted_into_label_images():
             [Mask(0, 1, area(0, 0, 2, 2)), Mask(2, 3, area(0, 0, 0, 0))],
             "Label 3 has no painted pixel on frame 2",
         ),
-        ([Absent(0, 1)], "Label 1 has no painted pixel"),
+        (
+            [Absent(0, 1)],
+            "Label 1 has no painted pixel on frame 0, where it is marked as absent; paint it",
+        ),
         ([Scribble(0, 1, area(0, 0, 0, 0), area(0, 0, 2, 2))], "Label 1 has no painted pixel"),
         ([Box(0, 1, (20, 20, 30, 30))], "covers no pixel"),
     ],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_masktrack.core.plan import Leg, itinerary, nearest, plan
+from napari_masktrack.core.plan import Leg, itinerary, nearest, plan, reached
 
 LENGTH = 14
 frames = st.integers(0, LENGTH - 1)
@@ -32,6 +32,15 @@ def test_every_wanted_frame_comes_once_from_the_nearest_annotated_frame(anchors,
             sources = [leg.anchor for leg in legs if leg.label == label and leg.covers(frame)]
             source = slow_source(places, frame, direction)
             assert sources == ([] if source is None else [source])
+
+
+@given(anchors_of_objects, directions, ranges)
+def test_the_frames_that_are_reached_are_those_of_which_any_object_has_a_source(anchors, direction, wanted):
+    sources = {
+        frame: [slow_source(places, frame, direction) for places in anchors.values()] for frame in wanted
+    }
+    expected = [frame for frame, found in sources.items() if found != [None] * len(found)]
+    assert list(reached([p for places in anchors.values() for p in places], direction, wanted)) == expected
 
 
 @given(anchors_of_objects, directions, ranges)

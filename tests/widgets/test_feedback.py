@@ -97,9 +97,30 @@ def test_the_end_says_what_was_really_done(dock, paint, finish):
     dock.bar.run.click()
     finish(dock)
     assert (
-        "Done: 5 frames computed, 1 frame kept as you annotated it, 2 frames without masks, because none was "
-        "carried there."
+        "Done: 5 frames computed, 1 frame kept as you annotated it, 2 frames left as they were, because "
+        "nothing is carried there."
     ) in dock.bar.message.text()
+
+
+def test_a_run_in_one_direction_leaves_what_the_other_one_gave(dock, paint, finish):
+    paint(dock, 2)
+    for direction in ("forward", "backward"):
+        dock.propagate.direction.setCurrentIndex(dock.propagate.direction.findData(direction))
+        dock.bar.run.click()
+        finish(dock)
+    assert dock.workspace.result.done == tuple(range(8))
+    assert all(dock.workspace.result.labels(frame).any() for frame in range(8))
+
+
+def test_frames_that_nothing_is_carried_to_in_this_direction_are_refused(dock, paint, finish):
+    paint(dock, 5)
+    dock.propagate.direction.setCurrentIndex(dock.propagate.direction.findData("forward"))
+    dock.propagate.part.setChecked(True)
+    dock.propagate.first.setValue(1)
+    dock.propagate.last.setValue(3)
+    dock.bar.run.click()
+    assert "nothing is carried to frames 1 to 3" in dock.bar.message.text()
+    assert not dock.runner.is_running
 
 
 def test_no_word_of_the_literature_needs_a_dictionary(dock):

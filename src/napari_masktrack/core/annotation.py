@@ -189,8 +189,11 @@ class Annotations:
                 painted.add(item.label)
         for label, where in seen.items():
             if label not in painted:
+                absent = all(isinstance(item, Absent) for item in self.of(label).values())
+                only = ", where it is marked as absent" if absent else ""
                 raise AnnotationError(
-                    f"Label {label} has no painted pixel on frame {_list(where)}; paint it, then propagate."
+                    f"Label {label} has no painted pixel on frame {_list(where)}{only}; paint it on a frame "
+                    "that shows it, then propagate."
                 )
 
 

@@ -135,6 +135,28 @@ def itinerary(legs: Iterable[Leg], *, ascending: bool) -> Iterator[tuple[int, li
         active = [leg for leg in active if leg.last != frame]
 
 
+def reached(anchors: Iterable[int], direction: Direction, wanted: range) -> range:
+    """Return which of the wanted frames masks are carried to from these annotated frames, or lie there.
+
+    Parameters
+    ----------
+    anchors : iterable of int
+        At least one, of any object.
+    direction : 'both', 'forward' or 'backward'
+    wanted : range
+        Frames in a row.
+
+    Returns
+    -------
+    range
+        Frames in a row; empty where none is reached.
+    """
+    ends = list(anchors)
+    start = max(wanted.start, min(ends)) if direction == "forward" else wanted.start
+    stop = min(wanted.stop, max(ends) + 1) if direction == "backward" else wanted.stop
+    return range(start, max(start, stop))
+
+
 def nearest(anchors: Sequence[int], frame: int) -> int:
     """Return the annotated frame nearest to `frame`; of two the earlier."""
     index = bisect_left(anchors, frame)

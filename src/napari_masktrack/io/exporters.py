@@ -163,7 +163,7 @@ def _cell(value: object) -> object:
 
 
 EXPORTERS: dict[str, Exporter] = {
-    "png": Exporter("PNG masks, one file per frame (folder)", (), PngWriter),
+    "png": Exporter("PNG masks, one per frame (folder)", (), PngWriter),
     "tif": Exporter("TIFF stack", (".tif", ".tiff"), TifWriter),
     "zarr": Exporter("Zarr array", (".zarr",), ZarrWriter),
     "ctc": Exporter("Cell Tracking Challenge (folder)", (), CtcWriter),

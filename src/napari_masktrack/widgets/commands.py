@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_masktrack.core.agreement import agreement
-from napari_masktrack.errors import InputError
+from napari_masktrack.core.plan import reached
+from napari_masktrack.errors import AnnotationError, InputError
 from napari_masktrack.layers.looks import put_aside
 from napari_masktrack.widgets.boxes import box_to_mask
 from napari_masktrack.widgets.corrections import range_around
@@ -50,6 +52,7 @@ class Commands:
         self.workspace.movie_changed.connect(lambda: self._taken.clear())
         self._hidden: int | None = None
         self._last = ""
+        self._left = 0
         self._made: Counter[str] = Counter()
         self.runner.framed.connect(self._count)
         self._actions = {
@@ -113,15 +116,16 @@ class Commands:
             probability=self.dock.propagate.probability.isChecked(),
         )
         plan.annotations.check(len(plan.movie), plan.movie.shape)
+        frames = self._reached(plan)
         self._last = "run"
-        self._hand_over(drawings, plan.frames or range(len(plan.movie)))
+        self._hand_over(drawings, frames)
         self._made.clear()
         if config is not None:
             self.dock.finetune.plot.clear(config.steps)
             self.dock.finetune.plot.show()
         self.dock.propagate.begin_search()
         self.show_result(always=True)
-        self.runner.run(plan)
+        self.runner.run(replace(plan, frames=frames))
         for frame, label in drawings.lonely[:1]:
             self.dock.bar.say(
                 f"Object {label} on frame {frame}: a stroke beside it counts only together with one on it; "
@@ -142,6 +146,26 @@ class Commands:
             return None
         drawings.settle()
         return range_around(drawings.anchors, drawings.corrected, len(view))
+
+    def _reached(self, plan: Plan) -> range:
+        """Give the frames that a run gives masks to; on others, what an earlier one gave stays.
+
+        Raises
+        ------
+        AnnotationError
+            There are none.
+        """
+        assert plan.propagation is not None, "this is asked of a propagation"
+        wanted = plan.frames or range(len(plan.movie))
+        anchors = chain.from_iterable(self.workspace.require_drawings().anchors.values())
+        frames = reached(anchors, plan.propagation.direction, wanted)
+        if not frames:
+            raise AnnotationError(
+                f"In this direction nothing is carried to frames {wanted[0]} to {wanted[-1]}; choose another "
+                "direction, or other frames."
+            )
+        self._left = len(wanted) - len(frames)
+        return frames
 
     def _hand_over(self, drawings: Drawings, frames: range) -> None:
         """Call those corrections propagated that a run on some frames takes care of; later ones stay."""
@@ -170,7 +194,9 @@ class Commands:
             self.dock.propagate.end_search()
             for frame, _ in handed:
                 self._taken.pop(frame, None)
-            self.dock.bar.say(f"Done: {in_words(self._made)}. Review shows where to look.", "good")
+            self.dock.bar.say(
+                f"Done: {in_words(self._made, self._left)}. Review shows where to look.", "good"
+            )
         elif ending == "cancelled":
             self.dock.bar.say(STOPPED if self._made else STOPPED_EARLY)
         if self._made:
@@ -346,14 +372,22 @@ class Commands:
         self._reverting.start(chain(*steps), end)
 
 
-def in_words(made: Mapping[str, int]) -> str:
-    """Say what was done: frames that were computed, those that are the user's, those nothing leads to."""
+def in_words(made: Mapping[str, int], left: int = 0) -> str:
+    """Say what was done: frames that were computed, those that are the user's, those nothing leads to.
+
+    Of the last there are those that were `left` alone, and those that are empty now.
+    """
     carried, yours, unreached = (made.get(what, 0) for what in ("carried", "yours", "unreached"))
     parts = [f"{carried} {_frames(carried)} computed"]
     if yours:
         parts.append(f"{yours} {_frames(yours)} kept as you annotated {'it' if yours == 1 else 'them'}")
     if unreached:
         parts.append(f"{unreached} {_frames(unreached)} without masks, because none was carried there")
+    if left:
+        parts.append(
+            f"{left} {_frames(left)} left as {'it was' if left == 1 else 'they were'}, because "
+            "nothing is carried there"
+        )
     return ", ".join(parts)
 
 

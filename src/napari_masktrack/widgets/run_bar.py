@@ -13,6 +13,8 @@ QPushButton { font-weight: bold; padding: 8px; }
 QPushButton:enabled { background-color: #2d6cdf; color: white; }
 QPushButton:enabled:hover { background-color: #4f8ef7; }
 """
+ERROR_STYLE = "padding: 2px 2px 2px 6px; border-left: 4px solid #e5484d;"
+"""The text keeps its theme's colour: one that is read well on light and dark there is not."""
 SYMBOLS = {"info": "", "good": "\N{CHECK MARK} ", "error": "\N{WARNING SIGN} "}
 """Before a message, so that its kind is not told by colour alone."""
 
@@ -72,8 +74,7 @@ class RunBar(QWidget):
     def say(self, text: str, kind: str = "info") -> None:
         """Show a message; it stays until the next one."""
         self.message.setText(f"{SYMBOLS[kind]}{text}")
-        colour = {"error": "color: #ff8a80;", "good": "", "info": ""}[kind]
-        self.message.setStyleSheet(f"padding: 2px; {colour}")
+        self.message.setStyleSheet(ERROR_STYLE if kind == "error" else "padding: 2px;")
 
     def begin(self, title: str, steps: int, *, seconds: float | None = None, least: int = 0) -> None:
         """Begin a phase; 0 steps if their number is not known; it ends after `seconds` and `least` steps."""
