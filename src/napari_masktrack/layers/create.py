@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_masktrack.errors import AnnotationError, ConfigError
@@ -233,7 +233,15 @@ def give_colours(layers: Iterable[Labels], colours: Mapping[int, Iterable[float]
     table: dict[int | None, Any] = {0: "transparent", None: "white"}
     table |= {label: np.array(list(colour), float) for label, colour in colours.items()}
     for layer in layers:
-        layer.colormap = DirectLabelColormap(color_dict=copy.deepcopy(table))
+        give_colormap(layer, DirectLabelColormap(color_dict=table))
+
+
+def give_colormap(layer: Labels, colormap: CyclicLabelColormap | DirectLabelColormap) -> None:
+    """Show the objects of a layer in these colours, still all of them or only the chosen one."""
+    own = copy.deepcopy(colormap)
+    own.use_selection = layer.show_selected_label
+    own.selection = layer.selected_label
+    layer.colormap = own
 
 
 def share_colours(source: Labels, others: Iterable[Labels]) -> Callable[[], None]:
@@ -248,10 +256,7 @@ def share_colours(source: Labels, others: Iterable[Labels]) -> Callable[[], None
 
     def follow(event: Any = None) -> None:  # noqa: ARG001  napari hands an event over
         for target in targets:
-            colormap = copy.deepcopy(source.colormap)
-            colormap.use_selection = target.show_selected_label
-            colormap.selection = target.selected_label
-            target.colormap = colormap
+            give_colormap(target, source.colormap)
 
     follow()
     source.events.colormap.connect(follow)

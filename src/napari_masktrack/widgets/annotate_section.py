@@ -118,7 +118,7 @@ class AnnotateSection(Section):
                 drawings.names.get(label, ""),
                 frames,
                 drawings.colour(label),
-                label not in drawings.hidden,
+                label not in drawings.colours.hidden,
             )
             for label, frames in drawings.objects.items()
         ]

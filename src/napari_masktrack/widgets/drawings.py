@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer, Shapes
-from napari.utils.colormaps import label_colormap
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.errors import AnnotationError, MaskTrackError
 from napari_masktrack.io.session_drawings import DrawnShape
+from napari_masktrack.layers.colours import ObjectColours
 from napari_masktrack.layers.create import (
     absent_marks,
     check_paintable,
     choose_object,
-    colours_of,
-    give_colours,
+    give_colormap,
     mark_absent,
     new_labels,
     new_shapes,
@@ -53,6 +52,8 @@ class Drawings(QObject):
         Frames and objects that changed since they were propagated.
     label : int
         The object that is drawn.
+    colours : ObjectColours
+        Of the objects, also of those that are hidden.
     """
 
     changed = Signal()
@@ -65,8 +66,8 @@ class Drawings(QObject):
         self.layers: dict[str, Layer] = {}
         self.indices: dict[str, AnnotationIndex] = {}
         self.corrected: set[tuple[int, int]] = set()
-        self.hidden: set[int] = set()
         self.label = 1
+        self.colours = ObjectColours(lambda: self.objects)
         self._shapes: tuple[DrawnShape, ...] = ()
         self._painted: dict[int, tuple[int, ...]] = {}
         self._timer = QTimer(self, singleShot=True, interval=PAUSE)
@@ -93,6 +94,9 @@ class Drawings(QObject):
         if layer is None:
             return
         self.layers[role] = layer
+        if role == "masks" and isinstance(layer, Labels):
+            self.colours.lead(layer)
+        self._colour_layers()
         if index is not None:
             self.indices[role] = index
             layer.events.selected_label.connect(self._follow_label)
@@ -127,6 +131,7 @@ class Drawings(QObject):
             if isinstance(made, Labels):
                 made.opacity = 0.6
                 made.brush_size = max(3, min(self.view.layout.size) // 16)
+                give_colormap(made, self.colours.colormap)
             self.viewer.add_layer(made)
             self.take(role, made)
             self.choose(self.label)
@@ -148,6 +153,11 @@ class Drawings(QObject):
         elif layer is not None:
             layer.events.data.disconnect(self._soon)
             layer.events.features.disconnect(self._soon)
+        self._colour_layers()
+
+    def _colour_layers(self) -> None:
+        masks = self.layers.get("masks")
+        self.colours.follow([masks] if isinstance(masks, Labels) else [])
 
     # What is drawn
 
@@ -257,23 +267,12 @@ class Drawings(QObject):
             self.edited.emit("objects", None)
 
     def colour(self, label: int) -> tuple[float, ...]:
-        """Give red, green, blue and alpha of an object, as it is drawn when it is visible."""
-        masks = self.layers.get("masks")
-        if isinstance(masks, Labels) and label not in self.hidden:
-            return colours_of(masks, [label])[label]
-        return tuple(float(part) for part in np.ravel(label_colormap().map(label)))
+        """Give red, green, blue and alpha of an object as it is drawn when it is shown."""
+        return self.colours.colour(label)
 
     def show(self, label: int, *, visible: bool) -> None:
-        """Show or hide one object on all label layers of the movie."""
-        self.hidden = self.hidden - {label} if visible else self.hidden | {label}
-        masks = self.layers.get("masks")
-        if not isinstance(masks, Labels):
-            return
-        if self.hidden:
-            table = {each: (*self.colour(each)[:3], float(each not in self.hidden)) for each in self.objects}
-            give_colours([masks], table)
-        else:
-            masks.colormap = label_colormap()
+        """Show or hide one object on all layers of the movie."""
+        self.colours.show(label, visible=visible)
         self.changed.emit()
 
     def set_absent(self, frame: int, label: int, *, absent: bool) -> None:
@@ -361,6 +360,7 @@ class Drawings(QObject):
                     self.edited.emit(role, frame)
             self._painted = self._all_painted()
             self._settle_shapes()
+            self.colours.refresh()
         except MaskTrackError as error:
             self.problem.emit(str(error))
         self.changed.emit()
@@ -389,7 +389,7 @@ class Drawings(QObject):
     def _follow_label(self, event: Any = None) -> None:
         """Draw the object that was picked in napari's own controls."""
         label = int(event.source.selected_label)
-        if label and label != self.label:
+        if label and label != self.label and not self.colours.giving:
             self.label = label
             shapes = self.layers.get("shapes")
             if shapes is not None:
