@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QDockWidget, QPushButton
 from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.filters import threshold_otsu
 
@@ -120,6 +121,19 @@ def dock(viewer, truth, tracker):
     widget.finetune.details.set_value(type(FINETUNE["quick"])(steps=3))
     yield widget
     widget.release()
+
+
+def frame_of(dock):
+    """Give the frame that napari puts around a dock."""
+    parent = dock.parent()
+    while not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent
+
+
+def press(dock, button):
+    """Press one of the buttons that napari puts on the frame of a dock: 'Close', 'Hide' or 'Float'."""
+    frame_of(dock).titleBarWidget().findChild(QPushButton, f"QTitleBar{button}Button").click()
 
 
 @pytest.fixture

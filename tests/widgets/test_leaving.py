@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import tifffile
+from qtpy.QtCore import Qt
 
 from napari_masktrack.io.session import Session
 from napari_masktrack.widgets import MaskTrackDock
 from napari_masktrack.widgets.engine import Engine
+
+from .conftest import frame_of, press
 
 
 @pytest.fixture
@@ -64,14 +67,63 @@ def test_work_on_a_movie_comes_back_with_it(worked, finish, qtbot, leave, truth)
     assert len(list(folder.parent.glob("*.masktrack"))) == 1
 
 
-def test_a_closed_dock_finds_its_session_when_it_is_opened_again(worked, tracker, qtbot):
-    folder, shown = worked.sessions.session.folder, names(worked)
-    worked.release()
-    again = MaskTrackDock(worked.viewer, Engine(lambda model, device: tracker))
+def test_a_closed_dock_finds_its_session_when_it_is_opened_again(worked, tracker, paint, qtbot):
+    folder, shown, viewer = worked.sessions.session.folder, names(worked), worked.viewer
+    paint(worked, 5)
+    press(worked, "Close")
+    with Session.open(folder) as session:  # nobody holds it any more
+        assert session.annotated_frames() == (0, 5)
+    with qtbot.waitSignal(worked.destroyed):
+        pass
+    again = MaskTrackDock(viewer, Engine(lambda model, device: tracker))
     qtbot.waitUntil(lambda: again.sessions.session is not None and names(again) == shown)
     assert again.sessions.session.folder == folder
     assert len(again.workspace.result.done) == 8
     again.release()
+
+
+def test_frames_that_were_finished_when_the_dock_was_closed_come_back(saving, dock, tracker, paint, qtbot):
+    viewer, tracker.frame_seconds = dock.viewer, 0.1
+    paint(dock, 0)
+    qtbot.waitUntil(lambda: dock.sessions.session is not None)
+    folder = dock.sessions.session.folder
+    dock.bar.run.click()
+    qtbot.waitUntil(lambda: dock.workspace.result is not None and len(dock.workspace.result.done) > 2)
+    done, job = dock.workspace.result.done, dock.runner.job
+    press(dock, "Close")
+    assert job.thread_ended
+    again = MaskTrackDock(viewer, Engine(lambda model, device: tracker))
+    qtbot.waitUntil(lambda: again.sessions.session is not None and again.workspace.result is not None)
+    assert again.sessions.session.folder == folder
+    qtbot.waitUntil(lambda: set(done) <= set(again.workspace.result.done))
+    assert len(again.workspace.result.done) < 8
+    again.release()
+
+
+@pytest.mark.parametrize("way", ["hidden", "switched off", "floating", "moved"])
+def test_a_dock_that_is_only_hidden_or_moved_keeps_its_session(worked, paint, qtbot, way):
+    session, frame = worked.sessions.session, frame_of(worked)
+    window = frame.parent()
+    window.show()
+    qtbot.waitUntil(worked.isVisible)
+    if way == "hidden":
+        press(worked, "Hide")
+    elif way == "switched off":
+        frame.toggleViewAction().trigger()
+    elif way == "floating":
+        press(worked, "Float")
+    else:
+        window.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, frame)
+    qtbot.wait(100)
+    assert worked.isVisible() == (way in ("floating", "moved"))
+    assert frame.isFloating() == (way == "floating")
+    frame.setFloating(False)
+    frame.show()
+    qtbot.waitUntil(worked.isVisible)
+    assert worked.sessions.session is session
+    paint(worked, 5)
+    worked.sessions.flush()
+    assert session.annotated_frames() == (0, 5)
 
 
 def test_what_was_painted_on_a_result_while_its_movie_was_left_is_kept(worked, qtbot):

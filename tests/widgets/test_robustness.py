@@ -12,6 +12,8 @@ from napari_masktrack.config import FinetuneConfig
 from napari_masktrack.widgets import MaskTrackDock
 from napari_masktrack.widgets.engine import Engine
 
+from .conftest import FakeTracker, press
+
 
 def begin(dock, paint, qtbot):
     paint(dock, 0)
@@ -112,17 +114,14 @@ def test_closing_the_dock_in_the_middle_ends_the_thread_and_frees_the_keys(dock,
     begin(dock, paint, qtbot)
     viewer, job = dock.viewer, dock.runner.job
     assert "J" in {str(key) for key in viewer.keymap}
-    viewer.window.remove_dock_widget(dock)
-    dock.close()
-    assert job.wait(2)
+    press(dock, "Close")
+    assert job.thread_ended
     assert "J" not in {str(key) for key in viewer.keymap}
     viewer.layers.clear()
     qtbot.wait(100)
 
 
 def test_two_windows_work_at_once_and_share_nothing(make_napari_viewer, dock, truth, qtbot, paint, finish):
-    from .conftest import FakeTracker
-
     other_viewer = make_napari_viewer()
     other_viewer.add_image(truth.images[:4], name="short")
     slow = FakeTracker()
@@ -198,7 +197,7 @@ def test_cancelling_the_fine_tuning_answers_and_ends_the_thread(dock, tracker, t
 
 @pytest.mark.parametrize("way", ["dock", "viewer"])
 def test_closing_in_the_middle_of_fine_tuning_ends_the_thread(dock, tracker, tuning, qtbot, way):
-    (dock if way == "dock" else dock.viewer).close()
+    press(dock, "Close") if way == "dock" else dock.viewer.close()
     assert tuning.wait(2)
     assert tracker.closed.is_set()
     qtbot.wait(100)

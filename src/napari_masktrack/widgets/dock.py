@@ -240,10 +240,15 @@ class MaskTrackDock(QWidget):
 
     def event(self, event: QEvent | None) -> bool:
         """Notice that napari takes the dock down; a whole window only hides its parts before it goes."""
-        if event is not None and event.type() in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
+        kind = None if event is None else event.type()
+        if kind == QEvent.Type.ParentChange and self.parent() is None:
+            # The button "close this panel" takes the dock out of its frame; one that is moved keeps it.
             self.release()
-        elif event is not None and event.type() == QEvent.Type.Show:
+            self.deleteLater()
+        elif kind in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
+            self.release()
+        elif kind == QEvent.Type.Show:
             self._whole_view.follow()
-        elif event is not None and event.type() == QEvent.Type.Hide and not self._released:
+        elif kind == QEvent.Type.Hide and not self._released:
             self.attempt(self.sessions.flush)
         return bool(super().event(event))
