@@ -1,5 +1,7 @@
 """Traps that no other test covers; the whole list is in docs/architecture.md."""
 
+import os
+import subprocess
 import sys
 from types import ModuleType
 
@@ -24,10 +26,47 @@ def without_torch(monkeypatch):
     sys.modules.pop("triton", None)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="triton is a part of torch on Linux only")
-def test_torch_never_imports_triton_after_a_canvas(without_torch):
+on_linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="triton is a part of torch on Linux only"
+)
+
+
+@on_linux
+@pytest.mark.parametrize("before", [(), ("torch",), ("torch", "triton")], ids=" and ".join)
+def test_torch_never_imports_triton_after_a_canvas(without_torch, monkeypatch, before):
+    """Unless triton was imported before, torch alone or not at all: then it stays as it is."""
+    modules = {name: ModuleType(name) for name in before}
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
     assert load_tracker("default", "cpu") == ("default", "cpu")
-    assert sys.modules["triton"] is None
+    assert sys.modules["triton"] is modules.get("triton")
+
+
+TORCH_FIRST = """
+import torch
+import napari
+import numpy as np
+from napari_masktrack.widgets.engine import load_tracker
+
+viewer = napari.Viewer()
+viewer.add_image(np.zeros((4, 4)))
+viewer.screenshot()
+load_tracker("default", "cpu")
+torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+print("made")
+viewer.close()
+"""
+
+
+@on_linux
+def test_the_first_optimiser_is_made_beside_a_canvas_although_torch_was_imported_first(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", TORCH_FIRST],
+        env={**os.environ, "NAPARI_CONFIG": str(tmp_path / "settings.yaml")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "made"), done.stderr[-2000:]
 
 
 def test_a_torch_that_does_not_start_is_told_with_what_to_do(without_torch, monkeypatch):

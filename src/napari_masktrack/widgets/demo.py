@@ -25,7 +25,7 @@ def open_demo(folder: Path) -> None:
     WorkError
         No window can be opened here.
     """
-    # torch first: imported after Qt it fails on Windows, and after a canvas its optimisers fail on Linux.
+    # torch first: imported after Qt it fails on Windows.
     from napari_masktrack.tracker import Tracker  # noqa: F401
 
     try:

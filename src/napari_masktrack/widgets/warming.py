@@ -79,8 +79,9 @@ class _Warming:
                 import zarr  # noqa: F401  the window writes frames to disk with it
 
     def load(self) -> type:
-        if sys.platform.startswith("linux") and "torch" not in sys.modules:
-            # torch's first optimiser imports triton, which crashes against Mesa's LLVM once a canvas exists.
+        if sys.platform.startswith("linux"):
+            # torch's first optimiser imports triton, which crashes against Mesa's LLVM once a canvas exists;
+            # importing torch does not. A triton that is loaded already stays.
             sys.modules.setdefault("triton", None)  # type: ignore[arg-type]
         load_libraries("torch", TORCH)
         with no_collections(), gently(self._hurry):
