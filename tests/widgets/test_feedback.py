@@ -159,3 +159,12 @@ def test_ids_at_the_end_of_the_timeline_do_not_cover_one_another(qtbot):
     tops = sorted(place.y() for place in timeline.names.values())
     assert len(tops) == 3
     assert np.diff(tops).min() >= 8
+
+
+def test_the_guide_promises_no_fine_tuning_where_it_is_off(dock, paint):
+    paint(dock, 2)
+    dock.finetune.set_value("quick")
+    assert "adapts" in dock.guide.text()
+    dock.finetune.set_value("off")
+    assert "Press the button below" in dock.guide.text()
+    assert "adapts" not in dock.guide.text()

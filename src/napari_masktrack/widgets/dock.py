@@ -30,6 +30,7 @@ STEPS = {
     "movie": "Open an image, or take the sample: File > Open Sample > MaskTrack.",
     "draw": "Go to a frame where the objects are clear, press Paint, and paint each whole.",
     "run": "Press the button below: the network adapts to your frames and finds the objects on all others.",
+    "run off": "Press the button below: the objects of your frames are found on all others.",
     "working": "Working; the bar below says how far. You may go on looking, or cancel.",
     "correct": "Look through the movie (N: weakest frame). Where it is wrong, press J, correct, run again.",
 }
@@ -164,8 +165,10 @@ class MaskTrackDock(QWidget):
             step = "movie"
         elif not drawings.frames:
             step = "draw"
+        elif result is not None and result.done:
+            step = "correct"
         else:
-            step = "correct" if result is not None and result.done else "run"
+            step = "run" if finetunes else "run off"
         self.guide.setText(STEPS[step])
 
     # Following
