@@ -25,6 +25,7 @@ class Earlier:
         self._sessions, self.dock = sessions, sessions.dock
         self._job: Job | None = None
         self._found: Path | None = None
+        self._said = ""
 
     def look_for(self, view: LayerMovie) -> None:
         """Look for sessions of a movie, in a thread."""
@@ -58,6 +59,9 @@ class Earlier:
             self._job.cancel()
         self._job = self._found = None
         self.dock.save.set_earlier("")
+        if self._said and self.dock.bar.message.text() == self._said:
+            self.dock.bar.say("")
+        self._said = ""
 
     def _offer(self, found: Sequence[EarlierSession]) -> None:
         if not found or self._sessions.session is not None:
@@ -69,6 +73,7 @@ class Earlier:
         self.dock.save.set_earlier(said)
         self.dock.folds["6  Save"].set_open()
         self.dock.bar.say(f"{said} 'Open it' in 6 Save goes on with it.")
+        self._said = self.dock.bar.message.text()
 
 
 def moment(seconds: float) -> str:
