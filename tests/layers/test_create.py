@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_masktrack.errors import AnnotationError, ConfigError
 from napari_masktrack.io.session_drawings import DrawnShape
 from napari_masktrack.layers import (
+    LayerAxes,
     LayerMovie,
     absent_marks,
     add_shapes,
@@ -21,7 +22,7 @@ from napari_masktrack.layers import (
     role_of,
     share_colours,
 )
-from napari_masktrack.layers.create import check_paintable
+from napari_masktrack.layers.create import belongs_to, check_paintable, claim, disclaim
 
 
 @pytest.fixture
@@ -201,3 +202,41 @@ def test_absent_marks_are_kept_in_the_layer(view):
     mark_absent(layer, 5, 1, absent=False)
     assert absent_marks(layer) == ((2, 300),)
     assert absent_marks(Labels(np.zeros((3, 4), np.uint8))) == ()
+
+
+def test_a_layer_belongs_to_its_movie_whatever_that_is_called(viewer, view, pixels):
+    masks = new_labels(view)
+    view.layer.name = "renamed"
+    other = LayerMovie(viewer.add_image(pixels, name="cells"))
+    assert belongs_to(masks, LayerMovie(view.layer), viewer.layers)
+    assert not belongs_to(masks, other, viewer.layers)
+
+
+def test_a_layer_that_was_saved_and_opened_again_is_told_by_the_movies_name(viewer, view, pixels):
+    opened = Layer.create(*new_labels(view).as_layer_data_tuple())
+    viewer.layers.clear()
+    again, other = (LayerMovie(viewer.add_image(pixels, name=name)) for name in ("cells", "other"))
+    assert belongs_to(opened, again, viewer.layers)
+    assert not belongs_to(opened, other, viewer.layers)
+    claim(opened, again, viewer.layers)
+    again.layer.name = "renamed"
+    assert belongs_to(opened, LayerMovie(again.layer), viewer.layers)
+
+
+def test_a_layer_of_another_movie_or_of_another_plane_is_not_claimed(viewer, view, pixels):
+    masks, other = new_labels(view), LayerMovie(viewer.add_image(pixels, name="other"))
+    claim(masks, other, viewer.layers)
+    assert belongs_to(masks, view, viewer.layers)
+    stack = Image(np.zeros((3, 4, 20, 30), np.uint8), name="stack")
+    third, fourth = (LayerMovie(stack, LayerAxes(frame=0, planes={1: plane})) for plane in (2, 3))
+    of_third = new_labels(third)
+    claim(of_third, fourth, [stack])
+    assert belongs_to(of_third, third, [stack])
+    assert not belongs_to(of_third, fourth, [stack])
+
+
+def test_a_layer_that_is_disclaimed_is_no_movies(viewer, view):
+    masks = new_labels(view)
+    disclaim(masks)
+    claim(masks, view, viewer.layers)
+    assert not belongs_to(masks, view, viewer.layers)

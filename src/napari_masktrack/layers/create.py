@@ -51,8 +51,50 @@ def role_of(layer: Layer) -> str | None:
 
 def belonging(view: LayerMovie, role: str) -> dict[str, Any]:
     """Give name, notes and placement of a layer that belongs to a movie, as arguments for a new layer."""
-    notes = {"role": role, "movie": view.movie.name, "axes": view.axes}
+    notes = {"role": role, **_origin(view)}
     return {"name": NAMES[role].format(view.name), "metadata": {_KEY: notes}, **over(view)}
+
+
+def belongs_to(layer: Layer, view: LayerMovie, shown: Iterable[Layer]) -> bool:
+    """Whether a layer was made here for a movie.
+
+    It is told by the movie's layer, whatever that is called by now; by name if it was made for a layer
+    that is gone, as one that was saved and opened again.
+
+    Parameters
+    ----------
+    layer : napari layer
+    view : LayerMovie
+    shown : iterable of napari layers
+        All that are in the viewer.
+    """
+    notes, movie = layer.metadata.get(_KEY, {}), _made_for(layer, shown)
+    same = notes.get("movie") == view.movie.name if movie is None else movie is view.layer
+    return same and bool(notes.get("axes", view.axes) == view.axes)
+
+
+def claim(layer: Layer, view: LayerMovie, shown: Iterable[Layer]) -> None:
+    """Note that a layer made here is this movie's, unless it is that of another movie in the viewer."""
+    notes = layer.metadata.get(_KEY, {})
+    free = _made_for(layer, shown) in (None, view.layer) and notes.get("axes", view.axes) == view.axes
+    if "movie" in notes and free:
+        notes.update(_origin(view))
+
+
+def disclaim(layer: Layer) -> None:
+    """Note that a layer is no movie's any more; the inverse of `claim`."""
+    for name in ("movie", "layer"):
+        notes_of(layer).pop(name, None)
+
+
+def _origin(view: LayerMovie) -> dict[str, Any]:
+    return {"movie": view.movie.name, "layer": str(view.layer.unique_id), "axes": view.axes}
+
+
+def _made_for(layer: Layer, shown: Iterable[Layer]) -> Layer | None:
+    """Give the movie's layer for which a layer was made; None if it is gone, or if nothing says which."""
+    movie = layer.metadata.get(_KEY, {}).get("layer")
+    return next((each for each in shown if str(each.unique_id) == movie), None)
 
 
 def new_labels(

@@ -1,4 +1,4 @@
-"""The layers that a user draws on for one movie, and what is on them; one per dock."""
+"""The layers that a user draws on for one movie: made, taken over and followed; one per dock."""
 
 import time
 from collections import defaultdict
@@ -11,25 +11,25 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.errors import AnnotationError, MaskTrackError
-from napari_masktrack.io.session_drawings import DrawnShape
 from napari_masktrack.layers.colours import ObjectColours
 from napari_masktrack.layers.create import (
-    absent_marks,
+    belongs_to,
     check_paintable,
     choose_object,
+    claim,
+    disclaim,
     give_colormap,
     mark_absent,
     new_labels,
     new_shapes,
-    notes_of,
     paint_frame,
     role_of,
 )
 from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie
-from napari_masktrack.layers.reading import read_annotations, read_shapes
+from napari_masktrack.layers.reading import read_shapes
+from napari_masktrack.widgets.drawn import Drawn
 from napari_masktrack.widgets.slices import Slices
 
 PAUSE = 150
@@ -39,8 +39,8 @@ SLICE = 0.03
 ROLES = ("masks", "scribbles", "beside", "shapes")
 
 
-class Drawings(QObject):
-    """Masks, scribbles and shapes of a movie.
+class Drawings(Drawn):
+    """Masks, scribbles and shapes of a movie: followed as the user draws, and drawn by the program.
 
     Attributes
     ----------
@@ -61,15 +61,11 @@ class Drawings(QObject):
     edited = Signal(str, object)
 
     def __init__(self, viewer: ViewerModel, view: LayerMovie, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.viewer, self.view = viewer, view
-        self.layers: dict[str, Layer] = {}
-        self.indices: dict[str, AnnotationIndex] = {}
+        super().__init__(view, parent)
+        self.viewer = viewer
         self.corrected: set[tuple[int, int]] = set()
         self.label = 1
         self.colours = ObjectColours(lambda: self.objects)
-        self._shapes: tuple[DrawnShape, ...] = ()
-        self._painted: dict[int, tuple[int, ...]] = {}
         self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._look)
         self._reading = Slices(self)
@@ -94,6 +90,7 @@ class Drawings(QObject):
         if layer is None:
             return
         self.layers[role] = layer
+        claim(layer, self.view, self.viewer.layers)
         if role == "masks" and isinstance(layer, Labels):
             self.colours.lead(layer)
         self._colour_layers()
@@ -113,16 +110,15 @@ class Drawings(QObject):
             One was moved away from the movie.
         """
         for layer in self.viewer.layers:
-            notes, role, axes = layer.metadata.get("masktrack", {}), role_of(layer), self.view.axes
-            own = notes.get("movie") == self.view.movie.name and notes.get("axes", axes) == axes
-            if own and role in ROLES and role not in self.layers:
+            role = role_of(layer)
+            if role in ROLES and role not in self.layers and belongs_to(layer, self.view, self.viewer.layers):
                 self.take(role, layer)
 
     def give_up(self) -> None:
         """Draw on none of the layers any more; they stay in the viewer, and `take_own` leaves them alone."""
         for role, layer in list(self.layers.items()):
             self.take(role, None)
-            notes_of(layer).pop("movie", None)
+            disclaim(layer)
 
     def ensure(self, role: str) -> Any:
         """Give the layer of a role; make it if there is none."""
@@ -158,83 +154,6 @@ class Drawings(QObject):
     def _colour_layers(self) -> None:
         masks = self.layers.get("masks")
         self.colours.follow([masks] if isinstance(masks, Labels) else [])
-
-    # What is drawn
-
-    def read(self) -> Annotations:
-        """Read everything, as the engine takes it.
-
-        Raises
-        ------
-        AnnotationError
-            Something contradicts itself, or cannot be used.
-        """
-        shapes = [layer for role, layer in self.layers.items() if role == "shapes"]
-        return read_annotations(self.view, [*self.indices.values(), *shapes])
-
-    @property
-    def objects(self) -> dict[int, tuple[int, ...]]:
-        """Objects and the frames on which each is annotated, from what was last noticed."""
-        found: dict[int, set[int]] = defaultdict(set)
-        for frame, labels in self._painted.items():
-            for label in labels:
-                found[label].add(frame)
-        for shape in self._shapes:
-            found[shape.label].add(shape.frame)
-        for frame, label in self.absent:
-            found[label].add(frame)
-        for label in self.names:
-            found.setdefault(label, set())
-        return {label: tuple(sorted(found[label])) for label in sorted(found)}
-
-    @property
-    def frames(self) -> tuple[int, ...]:
-        """Annotated frames, sorted, from what was last noticed."""
-        return tuple(sorted({*self._painted, *(s.frame for s in self._shapes), *(f for f, _ in self.absent)}))
-
-    @property
-    def anchors(self) -> dict[int, tuple[int, ...]]:
-        """Objects and the frames from which each is carried, sorted: something says where it is."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for frame, label in sorted(self._located()):
-            found[label].append(frame)
-        return {label: tuple(frames) for label, frames in found.items()}
-
-    @property
-    def lonely(self) -> tuple[tuple[int, int], ...]:
-        """Frames and objects with strokes beside the object, and nothing that says where it is."""
-        return tuple(sorted(set(self._strokes("beside")) - self._located()))
-
-    def _located(self) -> set[tuple[int, int]]:
-        return self._drawn() | set(self.absent)
-
-    def _drawn(self) -> set[tuple[int, int]]:
-        """Give the frames and objects of which something says where they are."""
-        drawn = {*self._strokes("masks"), *self._strokes("scribbles")}
-        return drawn | {(shape.frame, shape.label) for shape in self._shapes}
-
-    def _strokes(self, role: str) -> Iterator[tuple[int, int]]:
-        """Give the frames and objects that are painted on a layer."""
-        if role in self.indices:
-            index = self.indices[role]
-            yield from ((frame, label) for frame in index.frames for label in index.labels(frame))
-
-    @property
-    def shapes(self) -> tuple[DrawnShape, ...]:
-        """The shapes that were last noticed."""
-        return self._shapes
-
-    @property
-    def absent(self) -> tuple[tuple[int, int], ...]:
-        """Frames and objects that are marked absent."""
-        masks = self.layers.get("masks")
-        return absent_marks(masks) if isinstance(masks, Labels) else ()
-
-    @property
-    def names(self) -> dict[int, str]:
-        """What the user calls the objects; made by `new_object` or in the list."""
-        masks = self.layers.get("masks")
-        return {} if masks is None else notes_of(masks).setdefault("names", {})
 
     # Objects
 
