@@ -153,11 +153,11 @@ def test_the_object_is_chosen_in_all_layers_that_are_drawn_on(view):
     )
     shapes.add_rectangles(np.array([[0, 1, 1], [0, 1, 5], [0, 5, 5], [0, 5, 1]]))
     shapes.selected_data = {0}
-    choose_object(300, [masks, scribbles, shapes, result, view.layer])
+    choose_object(300, [masks, scribbles, shapes, result, view.layer], colour=(0, 1, 0, 1))
     shapes.add_rectangles(np.array([[0, 1, 1], [0, 1, 5], [0, 5, 5], [0, 5, 1]]))
     assert (masks.selected_label, scribbles.selected_label, result.selected_label) == (300, 300, 1)
     assert list(shapes.features["label"]) == [1, 300]
-    np.testing.assert_allclose(shapes.edge_color[1], masks.get_color(300), atol=0.01)
+    np.testing.assert_allclose(shapes.edge_color[1], (0, 1, 0, 1))
 
 
 def test_an_id_that_a_layer_does_not_hold_is_refused_in_words(view):

@@ -233,8 +233,15 @@ def add_shapes(layer: Shapes, view: LayerMovie, shapes: Iterable[DrawnShape]) ->
     layer.feature_defaults = chosen
 
 
-def choose_object(label: int, layers: Iterable[Layer]) -> None:
+def choose_object(label: int, layers: Iterable[Layer], *, colour: Iterable[float] | None = None) -> None:
     """Draw this object from now on, in all the layers that are drawn on.
+
+    Parameters
+    ----------
+    label : int
+    layers : iterable of napari layers
+    colour : four floats, optional
+        Red, green, blue and alpha of shapes that are drawn next; as before if it is left out.
 
     Raises
     ------
@@ -251,8 +258,8 @@ def choose_object(label: int, layers: Iterable[Layer]) -> None:
         else:
             layer.selected_data = set()
             layer.feature_defaults = {"label": label}
-            if labels:
-                layer.current_edge_color = labels[0].get_color(label)
+            if colour is not None:
+                layer.current_edge_color = np.array(list(colour), float)
 
 
 def _check_holds(layer: Labels, label: int) -> None:

@@ -208,6 +208,7 @@ class AnnotateSection(Section):
         self._viewer.layers.selection.active = layer
         layer.mode = mode
         self._drawings.choose(self._drawings.label)
+        self._drawings.show(self._drawings.label, visible=True)  # strokes that are not seen go astray
 
     def _new_object(self) -> None:
         self._tell(Drawings.new_object)

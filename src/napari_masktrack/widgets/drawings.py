@@ -69,6 +69,8 @@ class Drawings(Drawn):
         self._timer = QTimer(self, singleShot=True, interval=PAUSE)
         self._timer.timeout.connect(self._look)
         self._reading = Slices(self)
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self._colour_layers)
 
     # Layers
 
@@ -137,8 +139,11 @@ class Drawings(Drawn):
         """Stop listening to all layers."""
         self._timer.stop()
         self._reading.drop()
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
+            event.disconnect(self._colour_layers)
         for role in list(self.layers):
             self._leave(role)
+        self.colours.follow([])
 
     def _leave(self, role: str) -> None:
         layer, index = self.layers.pop(role, None), self.indices.pop(role, None)
@@ -151,9 +156,12 @@ class Drawings(Drawn):
             layer.events.features.disconnect(self._soon)
         self._colour_layers()
 
-    def _colour_layers(self) -> None:
-        masks = self.layers.get("masks")
-        self.colours.follow([masks] if isinstance(masks, Labels) else [])
+    def _colour_layers(self, _event: Any = None) -> None:
+        """Show objects alike on the layers that are drawn on and on the result."""
+        shown = self.viewer.layers
+        results = [each for each in shown if role_of(each) == "result" and belongs_to(each, self.view, shown)]
+        drawn = [each for each in self.layers.values() if each not in results]
+        self.colours.follow([each for each in (*drawn, *results) if isinstance(each, Labels | Shapes)])
 
     # Objects
 
@@ -165,7 +173,7 @@ class Drawings(Drawn):
         AnnotationError
             A layer's type does not hold the id.
         """
-        choose_object(label, self.layers.values())
+        choose_object(label, self.layers.values(), colour=self.colour(label))
         self.label = label
         self.changed.emit()
 
@@ -312,5 +320,5 @@ class Drawings(Drawn):
             self.label = label
             shapes = self.layers.get("shapes")
             if shapes is not None:
-                choose_object(label, [shapes])
+                choose_object(label, [shapes], colour=self.colour(label))
             self.changed.emit()
