@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QLineEdit
 
 from napari_masktrack.widgets.engine import Score
 from napari_masktrack.widgets.frame_strip import FrameStrip
-from napari_masktrack.widgets.object_table import Entry, ObjectTable
+from napari_masktrack.widgets.object_table import NAME, Entry, ObjectTable
 from napari_masktrack.widgets.plot import LossPlot
 from napari_masktrack.widgets.propagate_section import PropagateSection
 from napari_masktrack.widgets.run_bar import RunBar
@@ -101,6 +102,25 @@ def test_objects_and_frames_are_listed_and_chosen(qtbot):
     with qtbot.waitSignal(strip.chosen) as went:
         strip.setCurrentRow(1)
     assert went.args == [3]
+
+
+@pytest.mark.parametrize("clicked", [True, False], ids=["after a click", "in a marked row"])
+def test_f2_renames_the_object(qtbot, clicked):
+    table = ObjectTable()
+    qtbot.addWidget(table)
+    table.set_value([Entry(1, "", (0,), RED, True), Entry(2, "", (0,), RED, True)], 2)
+    table.chosen.connect(table.mark)  # as the dock does when an object was chosen
+    table.show()
+    if clicked:
+        place = table.visualItemRect(table.item(0, NAME)).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    qtbot.keyClick(table, Qt.Key.Key_F2)
+    editor = table.findChild(QLineEdit)
+    assert editor is not None
+    qtbot.keyClicks(editor, "mother")
+    with qtbot.waitSignal(table.renamed) as renamed:
+        qtbot.keyClick(editor, Qt.Key.Key_Return)
+    assert renamed.args == [1 if clicked else 2, "mother"]
 
 
 def test_the_time_left_follows_the_pace_and_never_passes_the_limit(qtbot):

@@ -78,11 +78,11 @@ class ObjectTable(QTableWidget):
         self.mark(chosen)
 
     def mark(self, label: int) -> None:
-        """Select the row of an object without telling."""
+        """Select the row of an object without telling; the keyboard stays in its column."""
         self.blockSignals(True)
         rows = [row for row, entry in enumerate(self._entries) if entry.label == label]
         if rows:
-            self.selectRow(rows[0])
+            self.setCurrentCell(rows[0], self.currentColumn() if self.currentColumn() >= 0 else NAME)
         else:
             self.clearSelection()
         self.blockSignals(False)
