@@ -1,12 +1,13 @@
 """A list of the viewer's layers of some kinds, kept up to date."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtCore import Signal
 
+from napari_masktrack.layers.create import notes_of
 from napari_masktrack.widgets.form import Choice, explain
 
 
@@ -20,7 +21,8 @@ class LayerChoice(Choice):
         Layer classes that are listed.
     title, tooltip : str
     nothing : str
-        Entry for no layer; without it the newest layer is chosen when there is none yet.
+        Entry for no layer; without it, where none is chosen yet, the one that is selected in the viewer is
+        chosen, or the one that what is selected was made for, else the newest.
     accept : callable, optional
         Takes a layer and tells whether it is listed.
     """
@@ -83,10 +85,19 @@ class LayerChoice(Choice):
         self.clear()
         for layer in self._layers:
             self.addItem((self._nothing or "none yet") if layer is None else layer.name)
-        self.set_value(chosen)
+        if listed and not self._nothing and not any(each is chosen for each in listed):
+            self.set_value(self._likely(listed))
+        else:
+            self.set_value(chosen)
         self.blockSignals(False)
         if self.value() is not chosen:
             self.changed.emit(self.value())
+
+    def _likely(self, listed: Sequence[Layer]) -> Layer:
+        """Give the layer that the user probably means: it or masks on it are selected; else the newest."""
+        active = self._viewer.layers.selection.active
+        movie = None if active is None else notes_of(active).get("layer")
+        return next((each for each in listed if each is active or str(each.unique_id) == movie), listed[-1])
 
     def _update_names(self, _event: Any = None) -> None:
         for index, layer in enumerate(self._layers):
