@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from napari_masktrack.io.session_drawings import DrawnShape
-from napari_masktrack.layers import add_shapes, colours_of, new_labels, new_shapes
-from napari_masktrack.layers.colours import ObjectColours
+from napari_masktrack.layers import (
+    ObjectColours,
+    add_shapes,
+    colours_of,
+    give_colours,
+    new_labels,
+    new_shapes,
+)
 
 IDS = (1, 2, 49, 50, 300)
 
@@ -28,6 +34,29 @@ def usual(request, masks, colours):
     if request.param == "shuffled":
         masks.new_colormap(seed=4)
     return colours_of(masks, IDS)
+
+
+def test_annotation_and_result_have_the_same_colours(view, masks, colours):
+    result = new_labels(view, "result")
+    masks.selected_label, result.selected_label = 5, 9
+    colours.follow([masks, result])
+    assert colours_of(masks, IDS) == colours_of(result, IDS)
+    masks.new_colormap(seed=7)
+    assert colours_of(masks, IDS) == colours_of(result, IDS)
+    masks.show_selected_label = True
+    assert not result.show_selected_label
+    assert colours_of(masks, IDS) == colours_of(result, IDS)
+    assert (masks.selected_label, result.selected_label) == (5, 9)
+    colours.follow([masks])
+    masks.new_colormap(seed=8)
+    assert colours_of(masks, IDS) != colours_of(result, IDS)
+
+
+def test_colours_can_be_chosen(view, masks, colours):
+    result = new_labels(view, "result")
+    colours.follow([masks, result])
+    give_colours([masks], {3: (1, 0, 0, 1), 300: (0, 1, 0, 1)})
+    assert colours_of(result, (3, 300)) == {3: (1, 0, 0, 1), 300: (0, 1, 0, 1)}
 
 
 def test_an_object_that_was_hidden_comes_back_with_all_colours_as_they_were(masks, colours, usual):

@@ -12,15 +12,12 @@ from napari_masktrack.layers import (
     absent_marks,
     add_shapes,
     choose_object,
-    colours_of,
-    give_colours,
     mark_absent,
     new_labels,
     new_shapes,
     paint_frame,
     read_shapes,
     role_of,
-    share_colours,
 )
 from napari_masktrack.layers.create import belongs_to, check_paintable, claim, disclaim
 
@@ -166,30 +163,6 @@ def test_an_id_that_a_layer_does_not_hold_is_refused_in_words(view):
     with pytest.raises(AnnotationError, match="'old' holds ids up to 255, not 300"):
         choose_object(300, [masks, small])
     assert masks.selected_label == 1
-
-
-def test_annotation_and_result_share_their_colours(view):
-    masks, result = new_labels(view), new_labels(view, "result")
-    masks.selected_label, result.selected_label = 5, 9
-    stop = share_colours(masks, [result])
-    labels = (1, 2, 300, 65535)
-    assert colours_of(masks, labels) == colours_of(result, labels)
-    masks.new_colormap(seed=7)
-    assert colours_of(masks, labels) == colours_of(result, labels)
-    masks.show_selected_label = True
-    assert not result.show_selected_label
-    assert colours_of(masks, labels) == colours_of(result, labels)
-    assert (masks.selected_label, result.selected_label) == (5, 9)
-    stop()
-    masks.new_colormap(seed=8)
-    assert colours_of(masks, labels) != colours_of(result, labels)
-
-
-def test_colours_can_be_chosen(view):
-    masks, result = new_labels(view), new_labels(view, "result")
-    share_colours(masks, [result])
-    give_colours([masks], {3: (1, 0, 0, 1), 300: (0, 1, 0, 1)})
-    assert colours_of(result, (3, 300)) == {3: (1, 0, 0, 1), 300: (0, 1, 0, 1)}
 
 
 def test_absent_marks_are_kept_in_the_layer(view):

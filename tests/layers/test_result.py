@@ -8,7 +8,7 @@ import pytest
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.session import MovieReference, Session
-from napari_masktrack.layers import LayerAxes, LayerMovie, ResultStore, new_labels
+from napari_masktrack.layers import LayerAxes, LayerMovie, ResultStore
 from napari_masktrack.layers.result import COLUMNS
 from napari_masktrack.propagation import FrameResult
 
@@ -253,16 +253,6 @@ def test_a_session_of_another_movie_is_refused(view, tmp_path, pixels):
         run(store, result(3, 1))
         with pytest.raises(OutputError, match="do not fit"):
             list(store.save_to(other))
-
-
-def test_the_result_follows_the_colours_of_the_annotations(viewer, view):
-    masks = new_labels(view)
-    store = ResultStore(view, like=masks)
-    masks.new_colormap(seed=3)
-    np.testing.assert_array_equal(store.layer.get_color(300), masks.get_color(300))
-    store.close()
-    masks.new_colormap(seed=4)
-    assert not np.array_equal(store.layer.get_color(300), masks.get_color(300))
 
 
 def test_a_large_result_lies_on_disk_and_its_temporary_files_go_with_the_layer(viewer):

@@ -5,19 +5,17 @@ be used in any thread.
 """
 
 from napari_masktrack.layers.axes import AxesGuess, LayerAxes, guess_axes
+from napari_masktrack.layers.colours import ObjectColours, colours_of, give_colours
 from napari_masktrack.layers.create import (
     absent_marks,
     add_shapes,
     choose_object,
-    colours_of,
-    give_colours,
     mark_absent,
     new_labels,
     new_shapes,
     notes_of,
     paint_frame,
     role_of,
-    share_colours,
 )
 from napari_masktrack.layers.description import describe_layer
 from napari_masktrack.layers.index import AnnotationIndex
@@ -33,6 +31,7 @@ __all__ = [
     "LayerAxes",
     "LayerMovie",
     "Layout",
+    "ObjectColours",
     "ProbabilityStore",
     "ResultStore",
     "SessionLink",
@@ -53,5 +52,4 @@ __all__ = [
     "read_shapes",
     "restore_layers",
     "role_of",
-    "share_colours",
 ]

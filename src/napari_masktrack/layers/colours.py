@@ -1,18 +1,42 @@
 """One colour per object on all layers of a movie, also for objects that are hidden for a while."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Shapes
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 
-from napari_masktrack.layers.create import give_colormap, give_colours, role_of
+from napari_masktrack.layers.create import role_of
 
 Colour = tuple[float, ...]
 
 VEIL = 1 / 1024
 """Factor of the opacity of hidden shapes: they are not seen, and what they had can be told from it."""
+
+
+def colours_of(layer: Labels, labels: Iterable[int]) -> dict[int, tuple[float, ...]]:
+    """Give red, green, blue and alpha of objects as a label layer shows them."""
+    colormap = copy.deepcopy(layer.colormap)
+    colormap.use_selection = False
+    return {label: tuple(float(part) for part in colormap.map(label)) for label in labels}
+
+
+def give_colours(layers: Iterable[Labels], colours: Mapping[int, Iterable[float]]) -> None:
+    """Show objects in chosen colours; ids that are not among them become white."""
+    table: dict[int | None, Any] = {0: "transparent", None: "white"}
+    table |= {label: np.array(list(colour), float) for label, colour in colours.items()}
+    for layer in layers:
+        give_colormap(layer, DirectLabelColormap(color_dict=table))
+
+
+def give_colormap(layer: Labels, colormap: CyclicLabelColormap | DirectLabelColormap) -> None:
+    """Show the objects of a layer in these colours, still all of them or only the chosen one."""
+    own = copy.deepcopy(colormap)
+    own.use_selection = layer.show_selected_label
+    own.selection = layer.selected_label
+    layer.colormap = own
 
 
 class ObjectColours:

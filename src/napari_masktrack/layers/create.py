@@ -1,12 +1,10 @@
 """Layers to draw on and to show results in, and what is drawn into them by the program."""
 
-import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels, Layer, Shapes
-from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_masktrack.errors import AnnotationError, ConfigError
@@ -268,48 +266,6 @@ def _check_holds(layer: Labels, label: int) -> None:
         raise AnnotationError(
             f"{layer.name!r} holds ids up to {largest}, not {label}; copy it into a layer made here."
         )
-
-
-def colours_of(layer: Labels, labels: Iterable[int]) -> dict[int, tuple[float, ...]]:
-    """Give red, green, blue and alpha of objects as a label layer shows them."""
-    colormap = copy.deepcopy(layer.colormap)
-    colormap.use_selection = False
-    return {label: tuple(float(part) for part in colormap.map(label)) for label in labels}
-
-
-def give_colours(layers: Iterable[Labels], colours: Mapping[int, Iterable[float]]) -> None:
-    """Show objects in chosen colours; ids that are not among them become white."""
-    table: dict[int | None, Any] = {0: "transparent", None: "white"}
-    table |= {label: np.array(list(colour), float) for label, colour in colours.items()}
-    for layer in layers:
-        give_colormap(layer, DirectLabelColormap(color_dict=table))
-
-
-def give_colormap(layer: Labels, colormap: CyclicLabelColormap | DirectLabelColormap) -> None:
-    """Show the objects of a layer in these colours, still all of them or only the chosen one."""
-    own = copy.deepcopy(colormap)
-    own.use_selection = layer.show_selected_label
-    own.selection = layer.selected_label
-    layer.colormap = own
-
-
-def share_colours(source: Labels, others: Iterable[Labels]) -> Callable[[], None]:
-    """Show the same ids in the same colours in other layers, now and when the source's colours change.
-
-    Returns
-    -------
-    callable
-        Ends it.
-    """
-    targets = list(others)
-
-    def follow(event: Any = None) -> None:  # noqa: ARG001  napari hands an event over
-        for target in targets:
-            give_colormap(target, source.colormap)
-
-    follow()
-    source.events.colormap.connect(follow)
-    return lambda: source.events.colormap.disconnect(follow)
 
 
 def absent_marks(layer: Labels) -> tuple[tuple[int, int], ...]:

@@ -1,6 +1,6 @@
 """The result of a movie: its label layer, with numbers and a way back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from napari_masktrack.errors import WorkError
 from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.session import Session
 from napari_masktrack.io.session_results import LabelStore
-from napari_masktrack.layers.create import new_labels, notes_of, share_colours
+from napari_masktrack.layers.create import new_labels, notes_of
 from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.stored import IN_MEMORY_UP_TO, StoredFrames
@@ -34,8 +34,6 @@ class ResultStore(StoredFrames):
     ----------
     view, session, in_memory_up_to
         As of `StoredFrames`.
-    like : napari.layers.Labels, optional
-        The annotations, whose colours the result follows.
     """
 
     layer: Labels
@@ -45,7 +43,6 @@ class ResultStore(StoredFrames):
         view: LayerMovie,
         *,
         session: Session | None = None,
-        like: Labels | None = None,
         in_memory_up_to: int = IN_MEMORY_UP_TO,
     ) -> None:
         super().__init__(view, session=session, in_memory_up_to=in_memory_up_to)
@@ -58,7 +55,6 @@ class ResultStore(StoredFrames):
         self._index.forget()
         self._strokes = False
         self.layer.events.labels_update.connect(self._note_stroke)
-        self._unshare: Callable[[], None] | None = None if like is None else share_colours(like, [self.layer])
 
     def _make_layer(self, array: Any) -> Labels:
         layer = new_labels(self.view, "result", array=array)
@@ -208,11 +204,9 @@ class ResultStore(StoredFrames):
         return [{"frame": frame, "label": label, **row} for frame, label, row in entries]
 
     def close(self, *, gone: bool = False) -> None:
-        """Stop following colours and strokes, and as of `StoredFrames`."""
+        """Stop following strokes, and as of `StoredFrames`."""
         self._index.close()
         self.layer.events.labels_update.disconnect(self._note_stroke)
-        if self._unshare is not None:
-            self._unshare()
         super().close(gone=gone)
 
     def _entries(self) -> Iterator[tuple[int, int, dict[str, float]]]:

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_masktrack.errors import AnnotationError, MaskTrackError
-from napari_masktrack.layers.colours import ObjectColours
+from napari_masktrack.layers.colours import ObjectColours, give_colormap
 from napari_masktrack.layers.create import (
     belongs_to,
     check_paintable,
     choose_object,
     claim,
     disclaim,
-    give_colormap,
     mark_absent,
     new_labels,
     new_shapes,

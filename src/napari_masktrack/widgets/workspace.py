@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from napari.components import ViewerModel
-from napari.layers import Labels, Layer
+from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_masktrack.errors import InputError, MaskTrackError
@@ -124,10 +124,9 @@ class Workspace(QObject):
         probability : bool, default: False
             Whether to go on as `ensure_probability`.
         """
-        view, masks = self.require_movie(), self.require_drawings().layers.get("masks")
+        view = self.require_movie()
         if self.result is None:
-            like = masks if isinstance(masks, Labels) else None
-            made = ResultStore(view, session=self.session, like=like, in_memory_up_to=self.in_memory_up_to)
+            made = ResultStore(view, session=self.session, in_memory_up_to=self.in_memory_up_to)
             try:
                 yield
             except GeneratorExit:
@@ -142,12 +141,11 @@ class Workspace(QObject):
 
     def restore_results(self, session: Session) -> Iterator[int]:
         """Show the masks and probabilities of a session in new layers; they are read as one goes on."""
-        view, masks = self.require_movie(), self.require_drawings().layers.get("masks")
+        view = self.require_movie()
         stores: list[tuple[str, StoredFrames]] = []
         limit = self.in_memory_up_to
         if session.results.written:
-            like = masks if isinstance(masks, Labels) else None
-            self.result = ResultStore(view, session=session, like=like, in_memory_up_to=limit)
+            self.result = ResultStore(view, session=session, in_memory_up_to=limit)
             stores.append(("result", self.result))
         if session.probabilities.written:
             self.probability = ProbabilityStore(view, session=session, in_memory_up_to=limit)
