@@ -118,6 +118,11 @@ def test_probabilities_lie_over_the_movie_and_agree_with_the_masks(dock, paint, 
     np.testing.assert_array_equal(np.asarray(store.layer.data[0]), 255 * (result.labels(0) > 0))
 
 
+def test_probabilities_cover_no_masks(with_probability):
+    names = [layer.name for layer in with_probability.viewer.layers]
+    assert names == ["cells", "cells probability", "cells masks", "cells result"]
+
+
 def test_probabilities_are_no_movie_and_can_be_deleted(with_probability, finish):
     dock = with_probability
     choices = [dock.movie.layer.itemText(row) for row in range(dock.movie.layer.count())]
@@ -270,3 +275,27 @@ def test_a_session_that_is_dropped_on_napari_goes_on_in_the_dock(
         finish(again)
         assert again.sessions.session.folder == folder
         again.release()
+
+
+def test_what_cannot_be_used_yet_says_why(dock, paint, finish):
+    controls = {
+        dock.save.export: "propagate first",
+        dock.save.revert: "no propagation to take back",
+        dock.review.copy: "press Compute IoU",
+        dock.review.to_file: "press Compute IoU",
+        dock.finetune.flow: "Look at motion",
+        dock.propagate.crf_search: "Sharpen with a CRF",
+        dock.propagate.first: "Choose 'Frames'",
+    }
+    for control, reason in controls.items():
+        assert not control.isEnabled()
+        assert reason in control.toolTip()
+        assert control.toolTip().startswith(control.accessibleDescription())
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    for control in (dock.save.export, dock.save.revert):
+        assert control.isEnabled()
+        assert control.toolTip() == control.accessibleDescription()
+    dock.finetune.mode.setCurrentIndex(dock.finetune.mode.findData("off"))
+    assert "Fine-tuning is off" in dock.finetune.flow.toolTip()

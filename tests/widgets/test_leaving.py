@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from qtpy.QtCore import Qt
 
+from napari_masktrack.errors import OutputError
 from napari_masktrack.io.session import Session
 from napari_masktrack.widgets import MaskTrackDock
 from napari_masktrack.widgets.engine import Engine
@@ -244,3 +245,15 @@ def test_a_session_of_a_plane_is_opened_with_it(
     qtbot.waitUntil(lambda: other.workspace.drawings.frames == (2,))
     assert np.array_equal(other.workspace.drawings.indices["masks"].image(2), truth.frame(2).labels)
     other.release()
+
+
+def test_what_could_not_be_saved_at_the_end_is_said_outside_the_dock(worked, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari_masktrack.widgets.sessions.show_error", said.append)
+
+    def full(*_):
+        raise OutputError("The disk is full.")
+
+    monkeypatch.setattr(worked.sessions.link, "close", full)
+    press(worked, "Close")
+    assert said == ["MaskTrack: The disk is full."]

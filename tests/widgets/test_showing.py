@@ -134,3 +134,30 @@ def test_another_movie_hides_nothing_and_leaves_nothing_hidden(dock, box, show, 
     dock.workspace.drawings.settle()
     assert dock.annotate.table.value()[0].visible
     assert seen(shapes, 1)
+
+
+def test_a_frame_that_is_corrected_shows_all_objects_that_are_on_it(dock, paint, show, finish):
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    show(1, visible=False)
+    dock.workspace.go_to(4)
+    dock.commands.do("use result")
+    masks = dock.workspace.drawings.layers["masks"]
+    assert not dock.workspace.drawings.colours.hidden
+    assert all(seen(masks, label) for label in (1, 2))
+
+
+def test_the_timeline_has_the_colours_of_the_masks_also_without_annotations(dock, paint, finish):
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    drawings = dock.workspace.drawings
+    drawings.paint(0, dock.workspace.result.labels(0) * 0)
+    assert not drawings.objects
+    drawings.layers["masks"].new_colormap(seed=5)
+    dock.review.refresh()
+    curves = dock.review.timeline.value()
+    assert {curve.label for curve in curves} == {1, 2}
+    for curve in curves:
+        assert rounded(curve.colour) == seen(dock.workspace.result.layer, curve.label)

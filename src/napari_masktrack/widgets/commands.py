@@ -251,6 +251,8 @@ class Commands:
             drawings.settle()
         if (changed := drawings.painted(frame) != before).any():
             self._taken[frame] = changed
+        for label in drawings.colours.hidden & set(np.unique(image).tolist()):
+            drawings.show(label, visible=True)  # else it would be painted over unseen
         masks = drawings.layers["masks"]
         masks.visible = True
         drawings.viewer.layers.selection.active = masks

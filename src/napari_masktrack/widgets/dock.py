@@ -202,9 +202,8 @@ class MaskTrackDock(QWidget):
     def _follow_result(self) -> None:
         result, drawings = self.workspace.result, self.workspace.drawings
         rows = [] if result is None else result.rows()
-        self.review.set_rows(
-            rows, {} if drawings is None else {k: drawings.colour(k) for k in drawings.objects}
-        )
+        self.review.set_colours(None if drawings is None else drawings.colour)
+        self.review.set_rows(rows)
         self.save.set_state(
             has_result=result is not None and bool(result.done),
             can_revert=result is not None and result.can_revert,

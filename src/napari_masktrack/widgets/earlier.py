@@ -59,8 +59,7 @@ class Earlier:
             self._job.cancel()
         self._job = self._found = None
         self.dock.save.set_earlier("")
-        if self._said and self.dock.bar.message.text() == self._said:
-            self.dock.bar.say("")
+        self.dock.bar.unsay(self._said)
         self._said = ""
 
     def _offer(self, found: Sequence[EarlierSession]) -> None:
@@ -72,8 +71,8 @@ class Earlier:
         said += " (interrupted)." if newest.interrupted else "."
         self.dock.save.set_earlier(said)
         self.dock.folds["6  Save"].set_open()
-        self.dock.bar.say(f"{said} 'Open it' in 6 Save goes on with it.")
-        self._said = self.dock.bar.message.text()
+        self._said = f"{said} 'Open it' in 6 Save goes on with it."
+        self.dock.bar.say(self._said)
 
 
 def moment(seconds: float) -> str:

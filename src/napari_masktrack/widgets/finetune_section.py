@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog
 
 from napari_masktrack.config import FINETUNE, FinetuneConfig
 from napari_masktrack.widgets.engine import DEFAULT
-from napari_masktrack.widgets.form import Choice, ConfigForm, explain
+from napari_masktrack.widgets.form import Choice, ConfigForm, allow, explain
 from napari_masktrack.widgets.plot import LossPlot
 from napari_masktrack.widgets.section import Fold, Section
 
@@ -55,8 +55,7 @@ class FinetuneSection(Section):
         self.flow = QCheckBox("Also adapt to the motion")
         explain(
             self.flow,
-            "Fine-tune a second network on the optical flow of your frames; takes as long again, and needs "
-            "'Look at motion, too' under 4 Propagate > Details",
+            "Fine-tune a second network on the optical flow of your frames; takes as long again",
             "Also adapt the flow stream",
         )
         self.rows.addWidget(self.flow)
@@ -99,7 +98,11 @@ class FinetuneSection(Section):
     def set_flow(self, *, wanted: bool) -> None:
         """Say whether the propagation looks at the motion; only then there is something to adapt."""
         self._has_flow = wanted
-        self.flow.setEnabled(wanted and self.mode.currentData() != "off")
+        on = self.mode.currentData() != "off"
+        first = (
+            "Choose 'Look at motion, too' under 4 Propagate > Details first." if on else "Fine-tuning is off."
+        )
+        allow(self.flow, allowed=wanted and on, first=first)
 
     @property
     def model(self) -> str | Path | None:

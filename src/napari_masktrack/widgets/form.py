@@ -100,6 +100,13 @@ def explain(widget: QWidget, tooltip: str, name: str) -> None:
     widget.setAccessibleDescription(tooltip)
 
 
+def allow(widget: QWidget, *, allowed: bool, first: str) -> None:
+    """Let an explained control be used, or have its tooltip say what comes `first`."""
+    widget.setEnabled(allowed)
+    what = widget.accessibleDescription()
+    widget.setToolTip(what if allowed else f"{what}\n({first})")
+
+
 @dataclass(frozen=True)
 class Row:
     """How one kind of field is shown: make the control, read it, write it, and the signal of a change."""

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QButtonGroup, QCheckBox, QRadioButton
 
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.errors import AnnotationError
-from napari_masktrack.widgets.form import Choice, ConfigForm, WholeNumber, explain
+from napari_masktrack.widgets.form import Choice, ConfigForm, WholeNumber, allow, explain
 from napari_masktrack.widgets.section import Fold, Section, note
 
 DIRECTIONS = {
@@ -60,8 +60,7 @@ class PropagateSection(Section):
         self.crf_search = QCheckBox("Search its parameters first")
         explain(
             self.crf_search,
-            "Search the CRF's parameters on your painted frames before propagating, instead of the paper's; "
-            "needs 'Sharpen with a CRF'",
+            "Search the CRF's parameters on your painted frames before propagating, instead of the paper's",
             "Search the CRF's parameters on the annotated frames first",
         )
         self.searched = note()
@@ -185,9 +184,10 @@ class PropagateSection(Section):
 
     def _enable(self) -> None:
         for widget in (self.first, self.last):
-            widget.setEnabled(self.part.isChecked())
-        self.compare.setEnabled(self.direction.currentData() == "both")
-        self.crf_search.setEnabled(self._is_on("crf"))
+            allow(widget, allowed=self.part.isChecked(), first="Choose 'Frames' first.")
+        both = self.direction.currentData() == "both"
+        allow(self.compare, allowed=both, first="Choose the direction 'both ways' first.")
+        allow(self.crf_search, allowed=self._is_on("crf"), first="Choose 'Sharpen with a CRF' first.")
         self.changed.emit()
 
     def _is_on(self, name: str) -> bool:

@@ -1,6 +1,6 @@
 """How sure the result is, how well it fits, and where to look next."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -19,7 +19,7 @@ from napari_masktrack.io.exporters import save_metrics_csv
 from napari_masktrack.io.session_numbers import earlier
 from napari_masktrack.layers.create import role_of
 from napari_masktrack.widgets.engine import Score
-from napari_masktrack.widgets.form import Choice, explain
+from napari_masktrack.widgets.form import Choice, allow, explain
 from napari_masktrack.widgets.layer_choice import LayerChoice
 from napari_masktrack.widgets.score_table import ScoreTable, rows_of, summarise
 from napari_masktrack.widgets.section import Section, button, note
@@ -57,7 +57,7 @@ class ReviewSection(Section):
         self._meetings: dict[int, NDArray[np.float64]] = {}
         self._annotated: tuple[int, ...] = ()
         self._suggested: int | None = None
-        self._colours: dict[int, tuple[float, ...]] = {}
+        self._colour: Callable[[int], tuple[float, ...]] = _usual_colour
         self.shown = Choice()
         for key, title in SHOWN.items():
             self.shown.addItem(title, key)
@@ -116,9 +116,14 @@ class ReviewSection(Section):
         self.timeline.set_frames(frames)
         self.set_scores((), "", show=False)
 
-    def set_rows(self, rows: Iterable[Mapping[str, Any]], colours: Mapping[int, tuple[float, ...]]) -> None:
+    def set_colours(self, colour: Callable[[int], tuple[float, ...]] | None) -> None:
+        """Show the objects in these colours; None for napari's."""
+        self._colour = colour or _usual_colour
+        self._timer.start()
+
+    def set_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Show the numbers of a result; see `ResultStore.rows`."""
-        self._confidence, self._agreement, self._colours = {}, {}, dict(colours)
+        self._confidence, self._agreement = {}, {}
         for row in rows:
             frame, label = int(row["frame"]), int(row["label"])
             self._values(self._confidence, label)[frame] = float(row["confidence"])
@@ -216,7 +221,7 @@ class ReviewSection(Section):
             "agreement": self._agreement_curves(),
             "J": self._score_curves(),
         }[shown]
-        curves = [Curve(label, self._colour(label), each) for label, each in sorted(values.items())]
+        curves = [Curve(label, self._rgb(label), each) for label, each in sorted(values.items())]
         self.timeline.set_value(curves, what=SHOWN[shown])
         self._mark()
 
@@ -249,10 +254,9 @@ class ReviewSection(Section):
             self._values(curves, score.label)[score.frame] = score.J
         return curves
 
-    def _colour(self, label: int) -> tuple[float, float, float]:
-        colour = self._colours.get(label)
-        parts = np.ravel(label_colormap().map(label)) if colour is None else colour
-        return float(parts[0]), float(parts[1]), float(parts[2])
+    def _rgb(self, label: int) -> tuple[float, float, float]:
+        red, green, blue, *_ = self._colour(label)
+        return red, green, blue
 
     def _mark(self) -> None:
         self.timeline.set_marks(Marks(self._annotated, self._suggested))
@@ -262,7 +266,7 @@ class ReviewSection(Section):
         self.table.set_value(rows)
         self.table.setVisible(bool(rows))
         for control in (self.copy, self.to_file):
-            control.setEnabled(bool(self._scores))
+            allow(control, allowed=bool(self._scores), first="There are no numbers yet; press Compute IoU.")
         said = f"IoU measured {self._source}." if rows else ""
         if self._not_compared:
             names = ", ".join(map(str, self._not_compared))
@@ -281,3 +285,7 @@ class ReviewSection(Section):
                 self.save_csv(name)
             except MaskTrackError as error:
                 self.problem.emit(str(error))
+
+
+def _usual_colour(label: int) -> tuple[float, ...]:
+    return tuple(float(part) for part in np.ravel(label_colormap().map(label)))

@@ -76,6 +76,11 @@ class RunBar(QWidget):
         self.message.setText(f"{SYMBOLS[kind]}{text}")
         self.message.setStyleSheet(ERROR_STYLE if kind == "error" else "padding: 2px;")
 
+    def unsay(self, text: str) -> None:
+        """Take a message back that is true no more; another one that came since stays."""
+        if text and self.message.text().endswith(text):
+            self.say("")
+
     def begin(self, title: str, steps: int, *, seconds: float | None = None, least: int = 0) -> None:
         """Begin a phase; 0 steps if their number is not known; it ends after `seconds` and `least` steps."""
         self._limit, self._least = seconds, least

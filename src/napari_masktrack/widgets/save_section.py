@@ -3,7 +3,7 @@
 from qtpy.QtCore import Signal
 
 from napari_masktrack.io.exporters import EXPORTERS
-from napari_masktrack.widgets.form import Choice, explain
+from napari_masktrack.widgets.form import Choice, allow, explain
 from napari_masktrack.widgets.section import Section, button, note
 
 NOWHERE = "Nothing is saved yet."
@@ -73,8 +73,8 @@ class SaveSection(Section):
 
     def set_state(self, *, has_result: bool, can_revert: bool) -> None:
         """Say what can be done now."""
-        self.export.setEnabled(has_result)
-        self.revert.setEnabled(can_revert)
+        allow(self.export, allowed=has_result, first="There is no result yet: propagate first.")
+        allow(self.revert, allowed=can_revert, first="There is no propagation to take back.")
 
     def set_earlier(self, text: str) -> None:
         """Say that there is earlier work on the movie; nothing to say hides the line."""

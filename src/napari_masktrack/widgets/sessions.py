@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QFileDialog
 
@@ -173,7 +174,7 @@ class Sessions(QObject):
         try:
             self.close()
         except MaskTrackError as error:
-            self.dock.complain(str(error))
+            show_error(f"MaskTrack: {error}")  # the dock's own line goes with it
 
     def _leave_movie(self) -> None:
         """Save the work on a movie that is left, and let its session go."""

@@ -114,6 +114,7 @@ class Workspace(QObject):
                 self.require_movie(), session=self.session, in_memory_up_to=self.in_memory_up_to
             )
             self._add(self.probability.layer)
+            self._put_below_masks(self.probability.layer)
         return self.probability
 
     def show_result(self, *, probability: bool = False) -> Iterator[None]:
@@ -153,6 +154,8 @@ class Workspace(QObject):
         for role, store in stores:
             restore_look(session, role, store.layer)
             self._add(store.layer)
+            if role == "probability":
+                self._put_below_masks(store.layer)
         return chain(*[store.restore() for _, store in stores])
 
     def require_restored(self) -> None:
@@ -188,6 +191,11 @@ class Workspace(QObject):
             layer.visible = shown
         if active is not None and active in self.viewer.layers:
             self.viewer.layers.selection.active = active
+
+    def _put_below_masks(self, layer: Layer) -> None:
+        """Move a picture from the top to just above the movie, so that it covers no masks."""
+        layers = self.viewer.layers
+        layers.move(layers.index(layer), layers.index(self.require_movie().layer) + 1)
 
     def close_result(self, *, gone: bool = False) -> None:
         """Let the result and the probabilities go; their layers stay, unless the result's is gone."""
