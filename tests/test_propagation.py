@@ -553,13 +553,13 @@ def peak_memory(frames, *, sharpen=False, both_sides=False):
 
 def test_memory_does_not_grow_with_the_movie():
     peak_memory(10)
-    short, long = peak_memory(100), peak_memory(2000)
+    short, long = peak_memory(100), peak_memory(800)
     assert long < 1.05 * short
 
 
 def test_memory_does_not_grow_when_frames_wait_for_the_next_one_and_for_the_other_side():
     peak_memory(10, both_sides=True, sharpen=True)
-    short, long = (peak_memory(frames, both_sides=True, sharpen=True) for frames in (40, 200))
+    short, long = (peak_memory(frames, both_sides=True, sharpen=True) for frames in (40, 120))
     assert long < 1.05 * short
 
 
