@@ -70,6 +70,37 @@ def test_where_one_object_is_given_its_value_in_the_result_does_not_matter(tmp_p
     assert judge(opened, enumerate(moving * 255)).columns()["J mean"] == 1
 
 
+@pytest.fixture
+def joined(make, moving):
+    """Let a second object come on the fourth frame."""
+    moving[3:, 0:6, 20:30] = 2
+    return moving
+
+
+def test_the_truth_is_a_perfect_result_also_where_an_object_comes_later(tmp_path, make, joined):
+    opened = folder(tmp_path, make, joined)
+    assert opened.labels == (1,)
+    for order in (1, -1):
+        assert judge(opened, true_masks(opened)[::order]).columns()["J mean"] == 1
+
+
+def test_an_object_that_comes_later_is_not_taken_for_the_one_that_is_judged(tmp_path, make, joined):
+    opened = folder(tmp_path, make, joined)
+    lost = np.where((joined == 1) & (np.arange(6)[:, None, None] > 2), 0, joined)
+    assert judge(opened, enumerate(lost)).objects[0].values["J"] == [1, 1, 0, 0, 0]
+
+
+def test_a_result_that_knows_the_objects_id_nowhere_is_taken_as_a_whole(tmp_path, make, joined):
+    opened = folder(tmp_path, make, joined)
+    assert judge(opened, enumerate((joined == 1) * 255)).columns()["J mean"] == 1
+
+
+def test_where_the_truth_is_of_one_object_every_id_of_a_result_is_that_object(davis, moving):
+    (problem,) = find_problems("davis", davis, EvaluationConfig())
+    moving[:, :12] *= 2  # its upper half has an id of its own
+    assert judge(problem.open(), enumerate(moving)).columns()["J mean"] == 1
+
+
 def test_an_object_out_of_sight_counts_as_long_as_the_rules_say_so(tmp_path, make, moving):
     moving[3:] = 0
     opened = folder(tmp_path / "a", make, moving)

@@ -84,9 +84,9 @@ def judge(opened: OpenProblem, answers: Iterable[tuple[int, Labels]]) -> Problem
     ----------
     opened : OpenProblem
     answers : iterable of (frame, integer (Y, X))
-        Label images in any order; frames that do not count are passed over. Where one object is
-        given, all that is not 0 is that object. Those of another size than the truth are judged at its
-        size.
+        Label images in any order; frames that do not count are passed over. Where the truth is of one
+        object, all that is not 0 is that object; so it is where one object is given whose id is on none
+        of them. Those of another size than the truth are judged at its size.
 
     Returns
     -------
@@ -99,10 +99,7 @@ def judge(opened: OpenProblem, answers: Iterable[tuple[int, Labels]]) -> Problem
         A frame that counts did not come, or no object is on any of them.
     """
     scores = {label: ObjectScore(label) for label in opened.labels}
-    frames = {}
-    for frame, labels in answers:
-        if opened.counts(frame):
-            frames[frame] = _judge_frame(opened, frame, labels)
+    frames = _judge_frames(opened, answers)
     missing = [frame for frame in opened.counted_frames if frame not in frames]
     if missing:
         raise InputError(
@@ -119,13 +116,31 @@ def judge(opened: OpenProblem, answers: Iterable[tuple[int, Labels]]) -> Problem
     return ProblemScore(opened.problem.name, opened.problem.group, judged)
 
 
+def _judge_frames(
+    opened: OpenProblem, answers: Iterable[tuple[int, Labels]]
+) -> dict[int, dict[int, dict[str, float]]]:
+    """Return the metrics of each frame that counts: by ids, or of all that is not 0; see `judge`."""
+    single, first = opened.problem.single, opened.labels[0]
+    ids = len(opened.labels) > 1
+    by_id, as_one = {}, {}
+    for frame, labels in answers:
+        ids = ids or (not single and bool(np.any(labels == first)))
+        if not opened.counts(frame):
+            continue
+        if not single:
+            by_id[frame] = _judge_frame(opened, frame, labels)
+        if not ids:  # as long as its id was on no frame
+            as_one[frame] = _judge_frame(opened, frame, np.where(labels > 0, first, 0))
+    return by_id if ids else as_one
+
+
 def _judge_frame(opened: OpenProblem, frame: int, labels: Labels) -> dict[int, dict[str, float]]:
     """Return the metrics of each object that counts on a frame."""
-    truth, alone = opened.truth(frame), len(opened.labels) == 1
+    truth = opened.truth(frame)
     found = {}
     for label in opened.labels:
         true = truth == label
         if opened.counts(frame, true):
-            predicted = reduced(labels > 0 if alone else labels == label, true.shape)
+            predicted = reduced(labels == label, true.shape)
             found[label] = {name: metric(true, predicted) for name, metric in METRICS.items()}
     return found
