@@ -228,3 +228,18 @@ def test_weights_of_a_session_without_masks_come_back_with_revert(propagate, ses
     with Session.open(session, read_only=True) as opened:
         assert opened.weights.read_bytes() == b"tuned before"
         assert opened.results.written == ()
+
+
+def test_what_is_damaged_is_said_once_also_when_the_work_is_refused(propagate, session):
+    painted = session / "annotations" / "masks" / "00000.png"
+    whole = painted.read_bytes()
+    painted.write_bytes(b"half")
+    done = propagate()
+    assert done.code == 2
+    assert done.err.count("00000.png.damaged") == 1
+    assert "Nothing is annotated" in done.err.splitlines()[-1]
+    painted.write_bytes(whole)
+    (session / "results.zarr").mkdir()  # looked at only when the first frame comes
+    done = propagate()
+    assert done.code == 0
+    assert done.err.count("results.zarr.damaged") == 1

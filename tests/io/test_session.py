@@ -1,5 +1,6 @@
 """A session folder: what is saved comes back, damage and other movies are named, nobody writes twice."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -242,6 +243,19 @@ def test_a_damaged_head_is_replaced_by_its_copy(session):
     with reopened(session) as again:
         assert again.settings == {"model": "mine"}
         assert "backup" in again.problems[0]
+        assert "kept as session.json.damaged" in again.problems[0]
+        again.save_settings({"model": "other"})
+    assert (session.folder / "session.json.damaged").read_text() == "{"
+    with Session.open(session.folder, read_only=True) as again:
+        assert (again.settings, again.problems) == ({"model": "other"}, [])
+
+
+def test_looking_at_a_damaged_head_changes_no_file(session):
+    (session.folder / "session.json").write_text("{")
+    with Session.open(session.folder, read_only=True) as other:
+        assert "backup" in other.problems[0]
+    assert (session.folder / "session.json").read_text() == "{"
+    assert not (session.folder / "session.json.damaged").exists()
 
 
 def test_two_damaged_heads_are_refused_in_words(session):
@@ -285,6 +299,62 @@ def test_a_damaged_frame_of_the_results_is_named(session):
             again.results.read(0)
         assert not again.results.read(1).any()
         assert again.results.read(2).any()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+@pytest.mark.parametrize("name", ["00001.png", "shapes.json", "metrics.csv", ".zarray", "session.json"])
+def test_what_cannot_be_read_for_a_moment_is_not_put_aside(session, monkeypatch, name, number):
+    session.save_annotation(1, labels(1))
+    session.save_shapes([DrawnShape("polygon", 0, 1, ((1, 1), (1, 9), (9, 9)))])
+    session.results.write(0, labels(1))
+    session.numbers.save_metrics([{"frame": 0, "label": 1}])
+    session.close()
+    before = sorted(session.folder.rglob("*"))
+    with monkeypatch.context() as refusing:
+        refuse_to_open(refusing, name, number)
+        with pytest.raises(InputError, match=rf"cannot be read \({os.strerror(number)}\).*try again"):
+            read_all(session.folder)
+    assert sorted(session.folder.rglob("*")) == before
+    assert read_all(session.folder) == (2, [{"frame": "0", "label": "1"}], (0,), [])
+
+
+def refuse_to_open(monkeypatch, name, number):
+    """As the system does when the drive hiccups, or too many files are open."""
+
+    def opening(file, *args, usual=open, **options):
+        if str(file).endswith(name):
+            raise OSError(number, os.strerror(number), str(file))
+        return usual(file, *args, **options)
+
+    monkeypatch.setattr("builtins.open", opening)
+    monkeypatch.setattr("io.open", opening)
+
+
+def read_all(folder):
+    with Session.open(folder) as session:
+        count = len(session.annotations().items)
+        return count, session.numbers.metrics(), session.results.written, session.problems
+
+
+def test_results_that_cannot_be_read_for_a_moment_are_no_zeros(session, monkeypatch):
+    session.results.write(0, labels(1))
+    with reopened(session) as again:
+        with monkeypatch.context() as refusing:
+            refuse_to_open(refusing, "0.0.0", errno.EIO)
+            with pytest.raises(InputError, match=r"Frame 0 of .* cannot be read now"):
+                again.results.read(0)
+        assert again.results.read(0).any()
+
+
+@pytest.mark.parametrize("name", ["5.png", "000006.png"])
+def test_an_image_with_another_name_than_the_session_gives_is_left_out_in_words(session, name):
+    session.save_annotation(1, labels(1))
+    stray = session.folder / "annotations" / "masks" / name
+    stray.write_bytes((stray.parent / "00001.png").read_bytes())
+    with reopened(session) as again:
+        assert again.annotations().frames == (1,)
+        assert [re.search(r"name it (0000[56]\.png)", said) is not None for said in again.problems] == [True]
+    assert stray.exists()
 
 
 def test_an_empty_frame_of_the_results_differs_from_a_missing_one(session):

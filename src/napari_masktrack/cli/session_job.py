@@ -15,7 +15,7 @@ from napari_masktrack.config import Checked, FinetuneConfig, PropagationConfig
 from napari_masktrack.errors import AnnotationError, ConfigError, InputError
 
 if TYPE_CHECKING:  # NumPy comes with these, and `--help` does not need it
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_masktrack.core.annotation import Annotations
     from napari_masktrack.core.movie import Movie
@@ -61,18 +61,37 @@ def run(options: Namespace, terminal: Terminal) -> None:
         return
     from napari_masktrack.io.session import Session
 
-    with Session.open(options.session, read_only=options.output is not None) as session:
+    with (
+        Session.open(options.session, read_only=options.output is not None) as session,
+        _complaining(session, terminal) as complain,
+    ):
         if options.revert:
             _revert(session, options, terminal)
             return
         job = prepare(options, session)
-        for problem in session.problems:
-            terminal.complain(f"masktrack: {problem}")
+        complain()
         sink = job.sink
         if isinstance(sink, SessionSink) and job.finetune is not None:
             propagate.complete(job, options, terminal, sink.save_weights_of)
         else:
             propagate.complete(job, options, terminal)
+
+
+@contextmanager
+def _complaining(session: "Session", terminal: Terminal) -> "Iterator[Callable[[], None]]":
+    """Give what says the session's problems that are new; it is done at the end, too, whatever happens."""
+    said: set[str] = set()
+
+    def complain() -> None:
+        for problem in session.problems:
+            if problem not in said:
+                said.add(problem)
+                terminal.complain(f"masktrack: {problem}")
+
+    try:
+        yield complain
+    finally:
+        complain()
 
 
 def prepare(options: Namespace, session: "Session") -> propagate.Job:

@@ -30,7 +30,7 @@ from napari_masktrack.errors import InputError, MaskTrackError, OutputError
 from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_copy import SessionCopy
 from napari_masktrack.io.session_drawings import DrawnShape, Mark, annotations_of, read_shapes, write_shapes
-from napari_masktrack.io.session_files import put_aside, read_labels, remove, saving, sweep
+from napari_masktrack.io.session_files import attempt, list_frames, read_labels, remove, saving, sweep
 from napari_masktrack.io.session_files import write_labels as write_label_file
 from napari_masktrack.io.session_former import FormerWork
 from napari_masktrack.io.session_head import (
@@ -68,8 +68,8 @@ class Session:
     interrupted : bool
         Whether the process that wrote it last ended without closing it.
     problems : list of str
-        What could not be read, in words for the user; the rest was loaded. A damaged file is renamed,
-        never written over.
+        What is damaged, in words for the user; the rest was loaded. A damaged file is renamed, never
+        written over; only the copy of ``session.json`` is, where the file itself is whole.
     results : SessionResults
         Masks, uint16.
     probabilities : SessionResults
@@ -152,8 +152,8 @@ class Session:
         if lock is not None:
             lock.acquire()
         try:
-            session = cls(place, Head.read(place), lock)
-        except InputError:
+            session = cls(place, Head.read(place, heal=not read_only), lock)
+        except MaskTrackError:
             if lock is not None:
                 lock.release()
             raise
@@ -218,13 +218,12 @@ class Session:
         path = self._layer(kind) / f"{frame:05d}.png"
         if labels.any():
             write_label_file(path, labels)
-        elif path.exists() and self.attempt(path, read_labels) is not None:  # a damaged one is kept
+        elif self.attempt(path, read_labels) is not None:  # a damaged one is kept
             remove(path)
 
     def annotated_frames(self, kind: str = "masks") -> tuple[int, ...]:
         """Give the frames that have a label image of a kind, sorted."""
-        names = (path.stem for path in self._layer(kind).glob("*.png"))
-        return tuple(sorted(int(name) for name in names if name.isdigit()))
+        return list_frames(self._layer(kind), self.note_problem)
 
     def label_images(self, kind: str = "masks") -> Iterator[tuple[int, NDArray[np.uint16]]]:
         """Read the label images of a kind one by one, with their frames; damaged ones are left out."""
@@ -253,7 +252,7 @@ class Session:
 
     def shapes(self) -> tuple[DrawnShape, ...]:
         """Read the shapes."""
-        return (self.attempt(self._shapes_file, read_shapes) or ()) if self._shapes_file.exists() else ()
+        return self.attempt(self._shapes_file, read_shapes) or ()
 
     def annotations(self) -> Annotations:
         """Read everything that was drawn, as the engine takes it.
@@ -361,13 +360,8 @@ class Session:
         self.probabilities.reread()
 
     def attempt(self, path: Path, read: Callable[[Path], T]) -> T | None:
-        """Read a file; if it is damaged, note that, put it aside and give None."""
-        try:
-            return read(path)
-        except InputError as error:
-            kept = "" if self.read_only else f" It was kept as {put_aside(path)}."
-            self.note_problem(f"{error}{kept} The rest of the session was loaded.")
-            return None
+        """Read a file; if it is damaged, note that, put it aside and give None; see `attempt`."""
+        return attempt(path, read, self.note_problem, rename=not self.read_only)
 
     def note_problem(self, problem: str) -> None:
         """Add to the problems what is not among them yet."""

@@ -1,21 +1,24 @@
 """Files of a session: JSON and label images that appear whole or not at all, and damaged ones put aside."""
 
 import csv
+import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_masktrack.errors import InputError, OutputError, WorkError
+from napari_masktrack.errors import InputError, MaskTrackError, OutputError, WorkError
 from napari_masktrack.io.masks import check_ids, read_mask
 from napari_masktrack.io.refusal import reason, refusing, shown
 from napari_masktrack.io.targets import replacing
+
+T = TypeVar("T")
 
 LEFT_OVER = ("*.part", "*.partial")
 """What a killed process leaves behind: our own unfinished files, and Zarr's."""
@@ -93,6 +96,35 @@ def write_labels(path: Path, labels: NDArray[Any]) -> None:
             image.save(part, format="PNG", compress_level=1)
 
 
+def list_frames(folder: Path, note: Callable[[str], object]) -> tuple[int, ...]:
+    """List the frames that have a label image in a folder, sorted.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing.
+    note : callable
+        Is told of images that have a number for a name, but not as a session writes it.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be read.
+    """
+    frames = []
+    with refusing(folder, InputError):
+        paths = sorted(folder.iterdir()) if folder.exists() else []
+    for path in paths:
+        if path.suffix != ".png" or not path.stem.isdecimal():
+            continue
+        name = f"{int(path.stem):05d}.png"
+        if path.name == name:
+            frames.append(int(path.stem))
+        else:
+            note(f"{shown(path)} was left out; if it is the drawing of that frame, name it {name}.")
+    return tuple(sorted(frames))
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """Read a CSV file with the columns' names in its first line.
 
@@ -115,6 +147,63 @@ def remove(path: Path) -> None:
     """
     with saving(path):
         path.unlink(missing_ok=True)
+
+
+def attempt(
+    path: Path, read: Callable[[Path], T], note: Callable[[str], object], *, rename: bool
+) -> T | None:
+    """Read a file of a session, which goes on without it; None if it is gone or damaged.
+
+    Parameters
+    ----------
+    path : Path
+    read : callable
+    note : callable
+        Is told of damage.
+    rename : bool
+        Whether to put a damaged file aside.
+
+    Raises
+    ------
+    InputError, WorkError
+        As `keep_damaged`.
+    """
+    try:
+        return read(path)
+    except InputError as error:
+        if not is_gone(error):
+            note(f"{keep_damaged(path, error, rename=rename)} The rest of the session was loaded.")
+        return None
+
+
+def is_gone(error: InputError) -> bool:
+    """Whether a file could not be read because there is none any more."""
+    return _refusal(error) == errno.ENOENT
+
+
+def keep_damaged(path: Path, error: InputError, *, rename: bool = True) -> str:
+    """Rename a damaged file or folder, and say so; see `put_aside`.
+
+    Parameters
+    ----------
+    path : Path
+    error : InputError
+        What was raised when it was read.
+    rename : bool, default: True
+        If not, everything is only said.
+
+    Raises
+    ------
+    InputError
+        The system refused to read it, which tells nothing of its content: it is left as it is.
+    WorkError
+        It cannot be renamed.
+    """
+    if _refusal(error) is not None:
+        raise InputError(
+            f"{error} Nothing was changed: see that the drive is there and lets you read it, then try again."
+        ) from error
+    return f"{error} It was kept as {put_aside(path)}." if rename else str(error)
 
 
 def put_aside(path: Path) -> str:
@@ -144,3 +233,10 @@ def saving(path: Path) -> Iterator[None]:
         raise WorkError(
             f"{shown(path)} was not saved ({reason(error)}); make room or check the disk, then save again."
         ) from error
+
+
+def _refusal(error: BaseException | None) -> int | None:
+    """Give what the system said when it refused to read; None where it gave what there is."""
+    while isinstance(error, MaskTrackError):
+        error = error.__cause__
+    return error.errno if isinstance(error, OSError) else None

@@ -13,7 +13,7 @@ from napari_masktrack import __version__
 from napari_masktrack.errors import InputError, MovieError
 from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_drawings import Mark
-from napari_masktrack.io.session_files import read_json, write_json
+from napari_masktrack.io.session_files import is_gone, keep_damaged, read_json, write_json
 from napari_masktrack.io.session_lock import LOCK_NAME
 from napari_masktrack.io.session_movie import MovieReference
 
@@ -74,24 +74,35 @@ class Head:
         return cls(folder, content | {"settings": dict(settings), "objects": {}, "absent": []})
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: Path, *, heal: bool = False) -> Self:
         """Read the file, or its copy if the file is damaged.
+
+        Parameters
+        ----------
+        folder : Path
+        heal : bool, default: False
+            Rename a damaged file, and write it anew from its copy.
 
         Raises
         ------
         InputError
-            Both are damaged, it is of no session, or a later version made it.
+            Both are damaged, it is of no session, a later version made it, or it cannot be read now.
+        WorkError
+            The disk refused.
         """
-        problems = []
-        for name in NAMES:
+        file, copy = (folder / name for name in NAMES)
+        try:
+            return cls(folder, read_json(file))
+        except InputError as error:
             try:
-                head = cls(folder, read_json(folder / name))
-            except InputError as error:
-                problems.append(str(error))
-                continue
-            head.problems = [f"{problem} Its copy {name} was used." for problem in problems]
-            return head
-        raise InputError(problems[0])
+                head = cls(folder, read_json(copy))
+            except InputError:
+                raise error from None
+            said = str(error) if is_gone(error) else keep_damaged(file, error, rename=heal)
+        head.problems = [f"{said} Its copy {copy.name} was used."]
+        if heal:
+            head.change()
+        return head
 
     def change(self, **parts: Any) -> None:
         """Replace parts of the content and write both copies.

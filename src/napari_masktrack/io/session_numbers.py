@@ -57,8 +57,7 @@ class SessionNumbers:
             self.save_scores([row | {"source": earlier(row.get("source", ""))} for row in rows])
 
     def _read(self, name: str) -> list[dict[str, str]]:
-        path = self._path(name)
-        return (self._session.attempt(path, read_table) or []) if path.exists() else []
+        return self._session.attempt(self._path(name), read_table) or []
 
     def _save(self, name: str, rows: Iterable[Row]) -> None:
         self._session.require_writable()

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.refusal import reason, refusing, shown
-from napari_masktrack.io.session_files import put_aside, saving, sweep
+from napari_masktrack.io.session_files import is_gone, keep_damaged, saving, sweep
 from napari_masktrack.io.session_movie import MovieReference
 from napari_masktrack.io.writers import LabelWriter, Layout
 
@@ -69,11 +69,11 @@ class LabelStore:
 
     @property
     def written(self) -> tuple[int, ...]:
-        """The frames that were written, sorted."""
-        if not self.path.is_dir():
-            return ()
-        matches = (_CHUNK.fullmatch(path.name) for path in self.path.iterdir() if path.stat().st_size)
-        return tuple(sorted(int(match[1]) for match in matches if match and int(match[1]) < self.frames))
+        """The frames that were written, sorted; raises as `read`."""
+        with refusing(self.path, InputError):
+            names = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+        frames = (int(match[1]) for match in map(_CHUNK.fullmatch, names) if match)
+        return tuple(sorted(frame for frame in frames if frame < self.frames and self._has(frame)))
 
     def read(self, frame: int) -> NDArray[Any]:
         """Read a frame, (Y, X), not to be written into; zeros if it was never written.
@@ -83,7 +83,7 @@ class LabelStore:
         Raises
         ------
         InputError
-            The frame is damaged.
+            The frame is damaged, or cannot be read now.
         """
         known = self._recent.get(frame)
         if known is not None:
@@ -96,9 +96,13 @@ class LabelStore:
             raise
         except Exception as error:
             # Codecs raise anything here, RuntimeError included, which a worker would swallow.
-            raise InputError(
-                f"Frame {frame} of {shown(self.path)} is damaged ({reason(error)}); propagate it again."
-            ) from error
+            refused = isinstance(error, OSError) and error.errno is not None
+            said = (
+                f"cannot be read now ({reason(error)}); see that the drive is there, then try again."
+                if refused
+                else f"is damaged ({reason(error)}); propagate it again."
+            )
+            raise InputError(f"Frame {frame} of {shown(self.path)} {said}") from error
         self._remember(frame, image)
         return image
 
@@ -133,10 +137,14 @@ class LabelStore:
         self._remember(frame, image)
 
     def _has(self, frame: int) -> bool:
+        path = self.path / f"{frame}.0.0"
         try:
-            return (self.path / f"{frame}.0.0").stat().st_size > 0
-        except OSError:
-            return False
+            with refusing(path, InputError):
+                return path.stat().st_size > 0
+        except InputError as error:
+            if is_gone(error):
+                return False
+            raise
 
     def _remember(self, frame: int, image: NDArray[Any]) -> None:
         recent = {number: each for number, each in self._recent.items() if number != frame}
@@ -295,19 +303,17 @@ class SessionResults(LabelStore):
     def _check(self) -> None:
         if self._checked or not self.path.exists():
             return
-        self._checked = True
         if not self._session.read_only:
             sweep(self.path)
         try:
             self.open()
         except InputError as error:
-            kept = ""
-            if not self._session.read_only:
-                try:
-                    kept = f" It was kept as {put_aside(self.path)}."
-                except WorkError as failed:
-                    kept = f" {failed}"
-            self._session.note_problem(f"{error}{kept} The rest of the session was loaded.")
+            try:
+                said = keep_damaged(self.path, error, rename=not self._session.read_only)
+            except WorkError as failed:
+                said = f"{error} {failed}"
+            self._session.note_problem(f"{said} The rest of the session was loaded.")
+        self._checked = True
 
 
 class SessionWriter(LabelWriter):
