@@ -1,6 +1,6 @@
 """Where layers lie in the world: transforms to copy, and pixels of one layer in those of another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,6 +9,9 @@ from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_masktrack.errors import AnnotationError
+
+PLACING = ("scale", "translate", "rotate", "shear", "affine", "units")
+"""What says where a layer lies: each is a property of layers, with an event of its name."""
 
 _CLOSE = 0.01  # pixels, or frames, that nobody sees
 
@@ -130,6 +133,21 @@ def over(view: Placed) -> dict[str, Any]:
         "units": layer.units,
         "axis_labels": layer.axis_labels,
     }
+
+
+def lies_at(layer: Layer, placement: Mapping[str, Any]) -> bool:
+    """Whether a layer lies as `over` once said."""
+    affine = np.asarray(placement["affine"].affine_matrix)
+    if layer.affine.affine_matrix.shape != affine.shape or layer.units != placement["units"]:
+        return False
+    pairs = [(getattr(layer, name), placement[name]) for name in ("scale", "translate", "rotate", "shear")]
+    return all(np.allclose(own, wanted) for own, wanted in [*pairs, (layer.affine.affine_matrix, affine)])
+
+
+def place(layer: Layer, placement: Mapping[str, Any]) -> None:
+    """Let a layer lie as `over` says."""
+    for name in PLACING:
+        setattr(layer, name, placement[name])
 
 
 def matrix_of(layer: Layer) -> Matrix:

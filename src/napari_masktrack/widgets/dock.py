@@ -114,6 +114,7 @@ class MaskTrackDock(QWidget):
     def _connect(self) -> None:
         self.movie.changed.connect(lambda view: self.attempt(lambda: self._set_movie(view)))
         self.workspace.movie_changed.connect(self._follow_movie)
+        self.workspace.channels_changed.connect(self._follow_channels)
         self.workspace.result_changed.connect(self._follow_result)
         self.workspace.problem.connect(self.complain)
         self.annotate.problem.connect(self.complain)
@@ -191,6 +192,11 @@ class MaskTrackDock(QWidget):
         self._follow_result()
         self.sessions.follow_movie()
         self._follow_drawings()
+
+    def _follow_channels(self) -> None:
+        link, view = self.sessions.link, self.workspace.view
+        if link is not None and view is not None:
+            link.look(view)
 
     def _follow_drawings(self) -> None:
         drawings = self.workspace.drawings

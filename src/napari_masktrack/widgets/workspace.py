@@ -10,7 +10,9 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.io.session import Session
+from napari_masktrack.layers.create import belongs_to
 from napari_masktrack.layers.movie import LayerMovie
+from napari_masktrack.layers.placement import PLACING, lies_at, over, place
 from napari_masktrack.layers.probability import ProbabilityStore
 from napari_masktrack.layers.result import ResultStore
 from napari_masktrack.layers.session import restore_look
@@ -27,6 +29,8 @@ class Workspace(QObject):
         The movie will be another one, another plane of it, or none; drawings and result are still there.
     movie_changed : Signal
         Another movie, or none: `drawings` and `result` are new.
+    channels_changed : Signal
+        Other channels of the same movie are looked at; all else stays.
     result_changed : Signal
         Frames were written, taken back, or the result layer is gone.
     in_memory_up_to : int
@@ -35,6 +39,7 @@ class Workspace(QObject):
 
     leaving = Signal()
     movie_changed = Signal()
+    channels_changed = Signal()
     result_changed = Signal()
     problem = Signal(str)
 
@@ -47,30 +52,53 @@ class Workspace(QObject):
         self.result: ResultStore | None = None
         self.probability: ProbabilityStore | None = None
         self.session: Session | None = None
+        self._placement: dict[str, Any] = {}
         viewer.layers.events.removed.connect(self._forget_layer)
 
     def set_movie(self, view: LayerMovie | None) -> None:
         """Work on another movie, or look at the same one with other channels."""
-        same = view is not None and view.lies_like(self.view)
-        if not same and self.view is not None:
+        if view is not None and view.lies_like(self.view):
+            self._look_at(view)
+            return
+        if self.view is not None:
             self.leaving.emit()
-        kept = dict(self.drawings.layers) if same and self.drawings is not None else {}
+            self._connect_placement(self.view, connect=False)
         if self.drawings is not None:
             self.drawings.release()
             self.drawings.deleteLater()
-        if not same:
-            self.close_result()
+        self.close_result()
         self.view = view
         self.drawings = None if view is None else Drawings(self.viewer, view, self)
         if self.drawings is not None:
             self.drawings.problem.connect(self.problem)
-            for role, layer in kept.items():
-                self.drawings.take(role, layer)
-        if same and self.result is not None and view is not None:
-            self.result.view = view
-            if self.probability is not None:
-                self.probability.view = view
+        if view is not None:
+            self._connect_placement(view, connect=True)
         self.movie_changed.emit()
+
+    def _look_at(self, view: LayerMovie) -> None:
+        """Look at the channels of this view; all that was drawn and found stays."""
+        self.view = view
+        for part in (self.drawings, self.result, self.probability):
+            if part is not None:
+                part.view = view
+        self.channels_changed.emit()
+
+    def _connect_placement(self, view: LayerMovie, *, connect: bool) -> None:
+        """Follow the movie's layer when it gets another place or scale, or stop following it."""
+        self._placement = over(view)
+        for name in PLACING:
+            event = getattr(view.layer.events, name)
+            (event.connect if connect else event.disconnect)(self._follow_placement)
+
+    def _follow_placement(self, _event: Any = None) -> None:
+        """Put what lay over the movie over it again."""
+        if self.view is None:
+            return
+        former, self._placement = self._placement, over(self.view)
+        shown = self.viewer.layers
+        for layer in shown:
+            if belongs_to(layer, self.view, shown) and lies_at(layer, former):
+                place(layer, self._placement)
 
     @property
     def frame(self) -> int | None:
@@ -210,6 +238,8 @@ class Workspace(QObject):
     def release(self) -> None:
         """Stop following the viewer."""
         self.viewer.layers.events.removed.disconnect(self._forget_layer)
+        if self.view is not None:
+            self._connect_placement(self.view, connect=False)
         if self.drawings is not None:
             self.drawings.release()
         for store in (self.result, self.probability):
