@@ -78,10 +78,14 @@ def run(capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture
 def listening():
-    """See to it that Ctrl-C is not ignored, as it is in jobs that a shell starts in the background."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """See to it that no signal is ignored, as in jobs in the background, and in those of nohup."""
+    handlers = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):
+        handlers[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

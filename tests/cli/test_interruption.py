@@ -22,6 +22,7 @@ ANNOTATED = "Annotated: 1 object(s) on 1 frame(s).\n"
 SLOWLY = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background would ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and one that nohup started, this
 import napari_masktrack.tracker
 
 class Slow:
@@ -81,6 +82,37 @@ def test_ctrl_c_leaves_what_is_finished_and_says_so(place, weights):
     for name in masks:
         Image.open(place / "masks" / name).load()
     assert len((place / "sure.csv").read_text().splitlines()) == 1 + len(masks)
+
+
+def shows(terminal, text):
+    """Read what comes from a terminal until a text has come."""
+    shown = b""
+    while text not in shown:
+        shown += os.read(terminal, 4096)
+    return True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_terminal_that_is_closed_leaves_what_is_finished(place, weights):
+    words = f"{PROPAGATE} masks.tif --confidence sure.csv".format(weights=weights).split()
+    terminal, its_end = os.openpty()
+    job = subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, *words],
+        cwd=place,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "100"},
+        stdout=its_end,
+        stderr=its_end,
+    )
+    os.close(its_end)
+    assert shows(terminal, b"2 of 6 frames")
+    os.close(terminal)
+    for _ in range(2):  # the shell says it, and so does the system
+        job.send_signal(signal.SIGHUP)
+    assert job.wait(timeout=60) == 129
+    masks = tifffile.imread(place / "masks.tif")
+    assert masks[1].any()
+    assert not masks[-1].any()
+    assert 3 <= len((place / "sure.csv").read_text().splitlines()) <= FRAMES
 
 
 @pytest.mark.usefixtures("listening")

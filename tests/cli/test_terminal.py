@@ -15,7 +15,22 @@ from napari_masktrack.errors import MaskTrackWarning
 pytestmark = pytest.mark.usefixtures("listening")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+ENDINGS = [
+    (getattr(signal, name), code)
+    for name, code in (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGBREAK", 149))
+    if hasattr(signal, name)
+]
+
+
+@pytest.fixture(params=[number for number, _ in ENDINGS])
+def ending(request):
+    """Give one signal after the other, and what listened to it before back at the end."""
+    before = signal.getsignal(request.param)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS)
 def test_a_signal_stops_at_once(number, code):
     with Terminal(), pytest.raises(Interrupted) as stop:
         signal.raise_signal(number)
@@ -53,16 +68,28 @@ def test_without_a_signal_the_check_passes():
 
 
 def test_handlers_are_given_back():
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [signal.getsignal(number) for number, _ in ENDINGS]
     with Terminal():
         assert signal.getsignal(signal.SIGINT) != before[0]
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert [signal.getsignal(number) for number, _ in ENDINGS] == before
 
 
-def test_an_ignored_signal_stays_ignored():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for jobs in the background
-    with Terminal():
-        signal.raise_signal(signal.SIGINT)
+def test_an_ignored_signal_stays_ignored(ending):
+    signal.signal(ending, signal.SIG_IGN)  # as a shell does for jobs in the background, and nohup
+    with Terminal() as terminal:
+        signal.raise_signal(ending)
+        terminal.check()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
+def test_a_terminal_that_is_closed_is_not_impatient(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    with Terminal() as terminal:
+        with terminal.finishing():
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+        with pytest.raises(Interrupted):
+            terminal.check()
 
 
 def test_other_threads_may_run_commands():

@@ -1,13 +1,14 @@
 """What a command has of its terminal: lines, progress, and signals that cut no file in two."""
 
 import logging
+import os
 import signal
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Self, TextIO
 
@@ -15,7 +16,14 @@ from napari_masktrack.cli.progress import Progress, open_progress
 from napari_masktrack.errors import MaskTrackWarning
 from napari_masktrack.io.refusal import shown
 
-REASONS = {signal.SIGINT: "Stopped by Ctrl-C", signal.SIGTERM: "Stopped by a request to terminate"}
+_STOPPING = {
+    "SIGINT": "Stopped by Ctrl-C",
+    "SIGTERM": "Stopped by a request to terminate",
+    "SIGHUP": "Stopped, as the terminal was closed",
+    "SIGBREAK": "Stopped by Ctrl-Break, or as the terminal was closed",
+}
+REASONS = {getattr(signal, name): reason for name, reason in _STOPPING.items() if hasattr(signal, name)}
+"""Signals that end the work, as far as this system has them, and what is said then."""
 PATIENCE = 1.0
 """Seconds after which a second Ctrl-C no longer waits for what is being written."""
 
@@ -51,7 +59,7 @@ class Terminal:
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        """Take over SIGINT and SIGTERM; silence warnings of libraries, and give ours as one line, once."""
+        """Take over the signals that end work; silence libraries' warnings, give ours as one line, once."""
         if threading.current_thread() is threading.main_thread():
             for number in REASONS:
                 before = signal.getsignal(number)
@@ -76,8 +84,11 @@ class Terminal:
         _write(sys.stdout, text)
 
     def complain(self, text: str) -> None:
-        """Write a line to standard error."""
-        _write(sys.stderr, text)
+        """Write a line to standard error; a terminal that was closed needs to be told nothing."""
+        try:
+            _write(sys.stderr, text)
+        except OSError:
+            _let_go(sys.stderr)
 
     def progress(self, title: str) -> Progress:
         """Open a progress bar, or lines where there is no terminal."""
@@ -115,6 +126,8 @@ class Terminal:
         first = self._received is None
         if first:
             self._received, self._since = number, now
+        elif number == getattr(signal, "SIGHUP", None):
+            return  # shell and system both say it when a terminal closes; nobody has lost patience
         if not self._finishing or (not first and now - self._since > PATIENCE):
             raise Interrupted(number)
 
@@ -128,3 +141,9 @@ def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
     stream.flush()
+
+
+def _let_go(stream: TextIO) -> None:
+    """Send nowhere what is still to come, so that nothing fails when the process ends."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
