@@ -2,10 +2,15 @@
 
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_masktrack.errors import WorkError
+from napari_masktrack.io.refusal import reason, shown
 
 Labels = NDArray[np.uint16]
 
@@ -34,7 +39,13 @@ class FormerFrames:
         return tuple(sorted(self._places))
 
     def keep(self, frame: int, labels: Labels | None) -> None:
-        """Keep a frame; None for one that there was not. Only the first counts."""
+        """Keep a frame; None for one that there was not. Only the first counts.
+
+        Raises
+        ------
+        WorkError
+            The disk refused; the frame is not kept.
+        """
         if frame in self._places:
             return
         if labels is None or not labels.any():
@@ -42,14 +53,16 @@ class FormerFrames:
             return
         rows, columns = _hull(labels, 0), _hull(labels, 1)
         packed = zlib.compress(labels[rows, columns].astype(np.uint16).tobytes(), 1)
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="masktrack-")  # noqa: SIM115  closed by `close`
-        start = self._file.seek(0, 2)
-        self._file.write(packed)
+        with _temporary():
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="masktrack-")  # noqa: SIM115  closed by `close`
+            start = self._file.seek(0, 2)
+            self._file.write(packed)
+            self._file.flush()  # else a full disk would be noticed only when the frame is wanted back
         self._places[frame] = start, len(packed), rows, columns
 
     def get(self, frame: int) -> Labels | None:
-        """Give a kept frame back; None if there was none."""
+        """Give a kept frame back; None if there was none. Raises as `keep`."""
         place = self._places[frame]
         if place is None:
             return None
@@ -57,16 +70,31 @@ class FormerFrames:
         labels = np.zeros(self._size, np.uint16)
         if length:
             assert self._file is not None
-            self._file.seek(start)
-            part = np.frombuffer(zlib.decompress(self._file.read(length)), np.uint16)
+            with _temporary():
+                self._file.seek(start)
+                packed = self._file.read(length)
+            part = np.frombuffer(zlib.decompress(packed), np.uint16)
             labels[rows, columns] = part.reshape(rows.stop - rows.start, columns.stop - columns.start)
         return labels
 
     def close(self) -> None:
         """Forget everything."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what the disk did not take is tried once more, and is wanted no more
+                self._file.close()
         self._file, self._places = None, {}
+
+
+@contextmanager
+def _temporary() -> Iterator[None]:
+    """Turn what the system says of the temporary file into a WorkError."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkError(
+            f"The former masks could not be kept in {shown(tempfile.gettempdir())} ({reason(error)}); make "
+            f"room there, then try again."
+        ) from error
 
 
 def _hull(labels: Labels, axis: int) -> slice:

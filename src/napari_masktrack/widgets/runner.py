@@ -8,7 +8,7 @@ from typing import Any
 from napari.utils import progress
 from qtpy.QtCore import QObject, Signal
 
-from napari_masktrack.errors import InputError, MaskTrackError
+from napari_masktrack.errors import InputError
 from napari_masktrack.propagation import Headway
 from napari_masktrack.widgets.engine import Described, Engine, Phase, Plan
 from napari_masktrack.widgets.quiet import no_collections
@@ -137,9 +137,9 @@ class Runner(QObject):
                 self._begin(item)
             elif self._take is not None:
                 self._take(item)
-        except MaskTrackError as error:
-            self.cancel()
-            self.bar.say(str(error), "error")
+        except Exception as error:  # noqa: BLE001  whatever it is, the next items would meet it, too
+            assert self.job is not None
+            self.job.fail(error)
 
     def _begin(self, phase: Phase) -> None:
         seconds = self._seconds if phase.title.startswith("Fine-tuning") else None

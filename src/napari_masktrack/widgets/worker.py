@@ -109,8 +109,7 @@ class Job(QObject):
                 self._soon.start()
                 return
         except Exception as error:  # noqa: BLE001  as in `run`
-            self._stop.set()
-            self._end("failed", message_of(error))
+            self.fail(error)
         self._before = None
         self._worker.start()  # also when it is over already: it waits for the earlier job, and ends
         if not self._over:
@@ -125,6 +124,12 @@ class Job(QObject):
         if self._soon.isActive():
             self._soon.stop()
             self._prepare()
+
+    def fail(self, error: Exception) -> None:
+        """Stop, because what has arrived could not be used; that and what comes later is dropped."""
+        self._stop.set()
+        if self.is_running:
+            self._end("failed", message_of(error))
 
     def wait(self, seconds: float) -> bool:
         """Wait until the thread has ended; tells whether it did."""
