@@ -1,7 +1,9 @@
 """`masktrack evaluate`: data set and results in, tables and files out."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from types import ModuleType
 
@@ -251,6 +253,33 @@ def test_scores_that_cannot_be_written_are_shown_and_said_to_be_had_again(run, d
     assert "written to out (Permission denied); the masks are kept in out: give" in done.err
     again = run("evaluate davis --data data --results out --method copy --report other")
     assert (again.code, again.out.splitlines()[:-1]) == (0, done.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("more", "written"),
+    [
+        ("", "Written: out/scores.json, out/scores.csv, out/scores.md, out/scores.png."),
+        (" --analysis density --densest 40", "Written to out/density."),
+    ],
+)
+def test_who_stops_reading_loses_nothing_of_what_is_written(data, more, written):
+    """As in `masktrack evaluate ... | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    words = f"evaluate davis --data data --results out --method copy{more}".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_masktrack", *words],
+        cwd=data,
+        stdout=write,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (
+        1, f"masktrack: Standard output was closed before all was said. {written}\n"
+    )  # fmt: skip
+    assert {"csv", "json", "md"} <= {path.suffix[1:] for path in (data / "out").rglob("*.*")}
 
 
 def test_a_broken_data_set_is_refused_before_an_analysis_makes_anything(run, data):

@@ -3,7 +3,7 @@
 import shutil
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
@@ -19,7 +19,7 @@ from napari_masktrack.cli.parser import (
     option_name,
     propagation_settings,
 )
-from napari_masktrack.cli.terminal import Terminal
+from napari_masktrack.cli.terminal import Terminal, UnheardError
 from napari_masktrack.config import (
     AblationConfig,
     Checked,
@@ -27,7 +27,7 @@ from napari_masktrack.config import (
     EvaluationConfig,
     InteractionConfig,
 )
-from napari_masktrack.errors import ConfigError, OutputError
+from napari_masktrack.errors import ConfigError, OutputError, WorkError
 from napari_masktrack.io.refusal import shown
 
 if TYPE_CHECKING:
@@ -167,17 +167,19 @@ def _evaluate(evaluation: "Evaluation", options: Namespace, terminal: Terminal) 
         terminal.complain(f"{otherwise}; it is judged as it is, and nothing is computed.")
     terminal.check()
     summary = summarise(evaluation, _judge(evaluation, missing, terminal), options.attributes)
-    _show(summary, terminal)
-    if stayed := summary.unsearched:
-        terminal.complain(
-            f"The CRF stayed as in the paper, as no painted mask could be carried over two frames: "
-            f"{shown(', '.join(stayed))}."
-        )
-    with terminal.finishing():
-        written = write_report(summary, place)
-    if not can_plot():
-        terminal.complain(MISSING)
-    terminal.say(f"Written: {', '.join(map(str, written))}.")
+    try:
+        with terminal.finishing():
+            written = write_report(summary, place)
+    except WorkError:
+        with suppress(UnheardError):
+            _show(summary, terminal)
+        raise
+    told = f"Written: {', '.join(map(str, written))}."
+    with terminal.telling(told):
+        _show(summary, terminal)
+        if not can_plot():
+            terminal.complain(MISSING)
+        terminal.say(told)
 
 
 def _judge(evaluation: "Evaluation", missing: "tuple[Problem, ...]", terminal: Terminal) -> "list[Judged]":
@@ -228,9 +230,10 @@ def _analyse(
     folder.mkdir(parents=True, exist_ok=True)
     for _ in _followed(steps(), options.analysis.capitalize(), terminal):
         pass
-    for line in lines:
-        terminal.say(line)
-    terminal.say(f"Written to {folder}.")
+    told = f"Written to {folder}."
+    with terminal.telling(told):
+        for line in [*lines, told]:
+            terminal.say(line)
 
 
 def _followed(steps: "Any", title: str, terminal: Terminal) -> Generator[Any, None, None]:
@@ -252,6 +255,11 @@ def _followed(steps: "Any", title: str, terminal: Terminal) -> Generator[Any, No
 def _show(summary: "Summary", terminal: Terminal) -> None:
     from napari_masktrack.evaluation.report import attribute_rows, sequence_rows
 
+    if stayed := summary.unsearched:
+        terminal.complain(
+            f"The CRF stayed as in the paper, as no painted mask could be carried over two frames: "
+            f"{shown(', '.join(stayed))}."
+        )
     for header, rows in [sequence_rows(summary)] + [attribute_rows(summary)] * bool(summary.attributes):
         terminal.say(_table(header, rows))
 

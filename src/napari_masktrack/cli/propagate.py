@@ -96,7 +96,9 @@ def complete(
         begin(tracker)
     with job.sink.kept(terminal):
         work(job, tracker, terminal)
-    terminal.say(job.sink.summary())
+    told = job.sink.summary()
+    with terminal.telling(told):
+        terminal.say(told)
 
 
 def work(job: Job, tracker: "Tracker", terminal: Terminal) -> None:

@@ -1,5 +1,6 @@
 """What a command has of its terminal: lines, progress, and signals that cut no file in two."""
 
+import errno
 import logging
 import os
 import signal
@@ -13,7 +14,7 @@ from types import FrameType
 from typing import Self, TextIO
 
 from napari_masktrack.cli.progress import Progress, open_progress
-from napari_masktrack.errors import MaskTrackWarning
+from napari_masktrack.errors import MaskTrackWarning, WorkError
 from napari_masktrack.io.refusal import shown
 
 _STOPPING = {
@@ -26,6 +27,8 @@ REASONS = {getattr(signal, name): reason for name, reason in _STOPPING.items() i
 """Signals that end the work, as far as this system has them, and what is said then."""
 PATIENCE = 1.0
 """Seconds after which a second Ctrl-C no longer waits for what is being written."""
+_NOBODY = (errno.EPIPE, errno.EIO, errno.EINVAL)
+"""What a system says where nobody reads any more: of a pipe, of a terminal, and Windows of a pipe."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -40,6 +43,10 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(REASONS.get(signal.Signals(number), "Stopped"))
         self.code = 128 + number
+
+
+class UnheardError(WorkError):
+    """Whoever read standard output has closed it, as `head` does."""
 
 
 class Terminal:
@@ -80,8 +87,20 @@ class Terminal:
         self._undo.close()
 
     def say(self, text: str) -> None:
-        """Write a line of the result to standard output."""
-        _write(sys.stdout, text)
+        """Write a line of the result to standard output.
+
+        Raises
+        ------
+        UnheardError
+            Nobody reads it any more.
+        """
+        try:
+            _write(sys.stdout, text)
+        except OSError as error:
+            if error.errno not in _NOBODY:
+                raise
+            _let_go(sys.stdout)
+            raise UnheardError("Standard output was closed before all was said.") from error
 
     def complain(self, text: str) -> None:
         """Write a line to standard error; a terminal that was closed needs to be told nothing."""
@@ -93,6 +112,15 @@ class Terminal:
     def progress(self, title: str) -> Progress:
         """Open a progress bar, or lines where there is no terminal."""
         return open_progress(title, sys.stderr)
+
+    @contextmanager
+    def telling(self, kept: str) -> Iterator[None]:
+        """Say what was kept, in standard error, where nobody reads to its end what the block says."""
+        try:
+            yield
+        except UnheardError as error:
+            error.add_note(kept)
+            raise
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
