@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,119 @@ def test_a_failed_write_says_which_frame_and_keeps_the_others(tmp_path, monkeypa
 
 def full_disk(*_):
     raise OSError(28, "No space left on device")
+
+
+def no_room_in(*folders):
+    """As a disk that is full, also for what takes its place at the end."""
+
+    def replace(source, target, *, usual=os.replace):
+        if Path(target).parent in folders:
+            full_disk()
+        usual(source, target)
+
+    return replace
+
+
+@pytest.mark.parametrize("kind", ["tif", "coco"])
+def test_a_file_that_finds_no_room_at_the_end_goes_where_there_is_some(tmp_path, monkeypatch, kind):
+    needs(kind)
+    target, spare = tmp_path / "full" / NAMES[kind], tmp_path / "spare"
+    target.parent.mkdir()
+    spare.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(spare))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", no_room_in(target.parent))
+        with pytest.raises(WorkError, match=r"not completed \(No space left.* was written to") as failed:
+            save(kind, target, movie(1, 2))
+    (rescued,) = spare.rglob("masks.*")
+    assert f" {rescued} " in str(failed.value)
+    assert np.array_equal(load(kind, rescued), movie(1, 2))
+    assert list(target.parent.iterdir()) == []
+
+
+def test_frames_that_find_no_room_at_all_are_said_to_be_lost(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(WorkError, match=r"No space left.*nor could .*No space left.*frames are lost"):
+        save("tif", tmp_path / "a.tif", movie(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+class NearlyFull:
+    """A file with room for two small frames and a bit, taken in little pieces."""
+
+    def __init__(self, file):
+        self.file, self.room = file, 60
+
+    def write(self, data):
+        if not self.room:
+            full_disk()
+        taken = self.file.write(data[: min(10, self.room)])
+        self.room -= taken
+        return taken
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+@pytest.fixture
+def nearly_full(tmp_path, monkeypatch):
+    """Open a writer of a stack whose disk takes two frames, but not the third."""
+    usual = tempfile.TemporaryFile
+    writer = open_writer(tmp_path / "a.tif", frames=3, shape=SHAPE, labels_max=1)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: NearlyFull(usual(**options)))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return writer
+
+
+def write_all(writer):
+    for frame in range(3):
+        writer.write(frame, movie(1)[frame])
+
+
+def test_a_full_disk_refuses_the_frame_that_finds_no_room_and_no_other(nearly_full):
+    with pytest.raises(WorkError, match=r"Frame 2 was not saved in .*No space left"):
+        write_all(nearly_full)
+    nearly_full.close()
+    assert nearly_full.missing == (2,)
+    assert np.array_equal(tifffile.imread(nearly_full.path)[:2], movie(1)[:2])
+
+
+def test_the_frame_that_was_refused_is_named_also_when_the_closing_fails(nearly_full, monkeypatch):
+    monkeypatch.setattr(os, "replace", full_disk)
+    refused = pytest.raises(WorkError, match=r"Frame 2 was not saved.* not completed .*are lost")
+    with refused as failed, nearly_full:
+        write_all(nearly_full)
+    assert str(failed.value).count("Frame 2") == 1
+
+
+def test_closing_by_hand_names_the_frame_too(nearly_full, monkeypatch):
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(WorkError, match=r"Frame 2 was not saved"):
+        write_all(nearly_full)
+    with pytest.raises(WorkError, match=r"Frame 2 was not saved.* not completed .*are lost"):
+        nearly_full.close()
+
+
+def test_an_error_of_the_work_stays_when_the_closing_fails(nearly_full, monkeypatch):
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(ValueError, match="of the work") as failed, nearly_full:  # noqa: PT012
+        nearly_full.write(0, movie(1)[0])
+        raise ValueError("of the work")
+    assert "frames are lost" in failed.value.__notes__[0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_array_whose_first_frame_was_refused_leaves_its_place_free(tmp_path, monkeypatch, there):
+    path = tmp_path / "a.zarr"
+    if there:
+        path.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr("zarr.Array.__setitem__", full_disk)
+        with pytest.raises(WorkError, match="Frame 0"):
+            save("zarr", path, movie(1))
+    assert path.exists() == there
+    assert save("zarr", path, movie(1)) == ()
 
 
 def test_the_stack_is_not_held_in_memory(tmp_path):

@@ -1,9 +1,12 @@
 """Writers of label images: one frame at a time, in any order, never the whole movie in memory.
 
 A writer refuses a bad target when it is made, before any work. What was written before a writer is
-closed is kept and readable, also when it is closed early because the work was interrupted.
+closed is kept, also when it is closed early because the work was interrupted. A single file is put
+together at the closing; if its disk refuses that, it goes into the system's folder for temporary
+files, and only if that refuses too, the frames are lost, which is said.
 """
 
+import shutil
 import tempfile
 import zlib
 from abc import ABC, abstractmethod
@@ -18,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_masktrack.errors import OutputError, WorkError
+from napari_masktrack.errors import MaskTrackError, OutputError, WorkError
 from napari_masktrack.io.targets import check_new_file, check_new_folder, replacing
 
 Labels = npt.NDArray[Any]
@@ -88,6 +91,7 @@ class LabelWriter(ABC):
     def __init__(self, path: str | PathLike[str], layout: Layout) -> None:
         self.path, self.layout = Path(path), layout
         self._written: set[int] = set()
+        self._failed: WorkError | None = None
         self._closed = False
         self._check()
 
@@ -111,7 +115,7 @@ class LabelWriter(ABC):
         OutputError
             The frame, its shape, its type or an id is not what the layout announced.
         WorkError
-            The disk refused; frames written before are kept.
+            The disk refused; what becomes of frames written before, `close` says.
         """
         if self._closed:
             raise OutputError(f"{self.path} is closed already; open a new writer for frame {frame}.")
@@ -120,9 +124,10 @@ class LabelWriter(ABC):
         try:
             self._write(frame, checked)
         except OSError as error:
-            raise WorkError(
+            self._failed = WorkError(
                 f"Frame {frame} was not saved in {self.path} ({_reason(error)}); make room."
-            ) from error
+            )
+            raise self._failed from error
         self._written.add(frame)
 
     def close(self) -> None:
@@ -131,17 +136,15 @@ class LabelWriter(ABC):
         Raises
         ------
         WorkError
-            The disk refused.
+            The disk refused; says where the frames are now, or that they are lost, and which frame was
+            refused before.
         """
-        if self._closed:
-            return
-        self._closed = True
         try:
-            self._finish()
-        except OSError as error:
-            raise WorkError(
-                f"{self.path} was not completed ({_reason(error)}); make room, save again."
-            ) from error
+            self._complete()
+        except WorkError as error:
+            if self._failed is None:
+                raise
+            raise WorkError(f"{self._failed} {error}") from error
 
     def __enter__(self) -> Self:
         """Give the writer itself."""
@@ -150,8 +153,15 @@ class LabelWriter(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close; what is finished is kept whatever happened in the block."""
-        self.close()
+        """Close, whatever happened in the block; its error stays, with what went wrong at the closing."""
+        try:
+            self._complete()
+        except WorkError as failed:
+            if isinstance(error, MaskTrackError):
+                raise type(error)(f"{error} {failed}") from error
+            if not isinstance(error, Exception):
+                raise
+            error.add_note(str(failed))
 
     @abstractmethod
     def _check(self) -> None:
@@ -162,7 +172,39 @@ class LabelWriter(ABC):
         """Keep one frame of the layout's dtype."""
 
     def _finish(self) -> None:  # noqa: B027  formats of independent files have nothing left to do
-        """Do what remains after the last frame."""
+        """Do what remains after the last frame; once more with another path, if the disk refuses a file."""
+
+    def _discard(self) -> None:  # noqa: B027  only some formats hold anything
+        """Let go what is not needed any more."""
+
+    def _complete(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._finish()
+        except OSError as error:
+            raise WorkError(f"{self.path} was not completed ({_reason(error)}); {self._rescue()}") from error
+        finally:
+            self._discard()
+
+    def _rescue(self) -> str:
+        """Put a single file together in another place; says what to do."""
+        if self.path.is_dir():
+            return "the frames in there are kept; make room, save again."
+        target = self.path
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix="masktrack-")) / target.name
+            self._finish()
+        except OSError as error:
+            if self.path != target:
+                shutil.rmtree(self.path.parent, ignore_errors=True)
+            said = "nor could it be written to the folder for temporary files"
+            return f"{said} ({_reason(error)}): its frames are lost; make room, compute them again."
+        else:
+            return f"it was written to {self.path} instead: move it from there."
+        finally:
+            self.path = target
 
     def _checked(self, frame: int, labels: Labels) -> Labels:
         layout, labels = self.layout, np.asarray(labels)
@@ -203,7 +245,8 @@ class TifWriter(LabelWriter):
 
     Label images shrink a hundredfold, so compressed frames wait in an unnamed file beside the target
     in the order in which they come, and are put in order, still compressed, when the writer closes.
-    Any reader can then fetch any single frame without reading the others.
+    Any reader can then fetch any single frame without reading the others. For that moment there must
+    be room for the compressed frames twice.
     """
 
     _spool: IO[bytes] | None = None
@@ -214,10 +257,13 @@ class TifWriter(LabelWriter):
 
     def _write(self, frame: int, labels: Labels) -> None:
         if self._spool is None:
-            self._spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115
+            # unbuffered, so that a full disk refuses this frame, and not a later one or all
+            self._spool = tempfile.TemporaryFile(dir=self.path.parent, buffering=0)  # noqa: SIM115
         page = self._compress(labels)
         start = self._spool.seek(0, 2)
-        self._spool.write(page)
+        rest = memoryview(page)
+        while rest:
+            rest = rest[self._spool.write(rest) :]
         self._places[frame] = start, len(page)
 
     def _finish(self) -> None:
@@ -226,11 +272,11 @@ class TifWriter(LabelWriter):
         import tifffile
 
         layout = self.layout
-        with self._spool as spool, replacing(self.path) as part:
-            size = spool.seek(0, 2) + 1024 * layout.frames
+        with replacing(self.path) as part:
+            size = self._spool.seek(0, 2) + 1024 * layout.frames
             tifffile.imwrite(
                 part,
-                self._pages(spool),
+                self._pages(self._spool),
                 shape=(layout.frames, *layout.shape),
                 dtype=layout.dtype,
                 byteorder="<",
@@ -240,6 +286,10 @@ class TifWriter(LabelWriter):
                 rowsperstrip=layout.shape[0],
                 metadata={"axes": "TYX"},
             )
+
+    def _discard(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
 
     def _pages(self, spool: IO[bytes]) -> Iterator[bytes]:
         empty = self._compress(np.zeros(self.layout.shape, self.layout.dtype))
@@ -259,14 +309,23 @@ class ZarrWriter(LabelWriter):
     """
 
     _array: Any = None
+    _begun = False
 
     def _check(self) -> None:
         check_new_folder(self.path)
+        self._was_there = self.path.exists()
 
     def _write(self, frame: int, labels: Labels) -> None:
+        self._begun = True
         if self._array is None:
             self._array = self._create()
         self._array[frame - self.layout.first] = labels
+
+    def _finish(self) -> None:
+        if self._begun and not self._written and self.path.exists():
+            shutil.rmtree(self.path)  # an array without frames would only take the place
+            if self._was_there:
+                self.path.mkdir()
 
     def _create(self) -> Any:
         import zarr
