@@ -1,6 +1,7 @@
 """Layers to draw on and to show results in, and what is drawn into them by the program."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,39 @@ SPARSE_FROM = 2**28
 """Bytes from which on a label array keeps only its painted frames."""
 
 _KEY = "masktrack"
+_SIGNED = "signed"  # by the layer to which the notes belong, with its id
+_NOT_COPIED = ("session", "sessions", "problems")
 
 
 def notes_of(layer: Layer) -> dict[str, Any]:
-    """Give what this plugin keeps in a layer's metadata; may be written into."""
+    """Give what this plugin keeps in a layer's metadata; may be written into.
+
+    napari hands a layer's metadata to its copy as they are, so that both would write into the same
+    notes. Notes that another layer signed are therefore copied, without what is true of that layer
+    only: in which session it is.
+    """
     notes: dict[str, Any] = layer.metadata.setdefault(_KEY, {})
+    if notes.get(_SIGNED, str(layer.unique_id)) != str(layer.unique_id):
+        notes = deepcopy({name: value for name, value in notes.items() if name not in _NOT_COPIED})
+        notes[_SIGNED] = str(layer.unique_id)
+        layer.metadata[_KEY] = notes
     return notes
+
+
+def sign_notes(layer: Layer) -> None:
+    """Say that a layer's notes are its own; a copy that is made of it gets others."""
+    if _KEY in layer.metadata:
+        notes_of(layer)[_SIGNED] = str(layer.unique_id)
+
+
+def _noted(layer: Layer) -> Mapping[str, Any]:
+    """Give a layer's notes without making any."""
+    return notes_of(layer) if _KEY in layer.metadata else {}
 
 
 def role_of(layer: Layer) -> str | None:
     """Give a layer's role, a key of `NAMES`: as it was made, else masks or shapes by its kind; else None."""
-    role = layer.metadata.get(_KEY, {}).get("role")
+    role = _noted(layer).get("role")
     if role is None and isinstance(layer, Labels | Shapes):
         return "masks" if isinstance(layer, Labels) else "shapes"
     return role if role in NAMES else None
@@ -66,17 +89,17 @@ def belongs_to(layer: Layer, view: LayerMovie, shown: Iterable[Layer]) -> bool:
     shown : iterable of napari layers
         All that are in the viewer.
     """
-    notes, movie = layer.metadata.get(_KEY, {}), _made_for(layer, shown)
+    notes, movie = _noted(layer), _made_for(layer, shown)
     same = notes.get("movie") == view.movie.name if movie is None else movie is view.layer
     return same and bool(notes.get("axes", view.axes) == view.axes)
 
 
 def claim(layer: Layer, view: LayerMovie, shown: Iterable[Layer]) -> None:
     """Note that a layer made here is this movie's, unless it is that of another movie in the viewer."""
-    notes = layer.metadata.get(_KEY, {})
-    free = _made_for(layer, shown) in (None, view.layer) and notes.get("axes", view.axes) == view.axes
-    if "movie" in notes and free:
-        notes.update(_origin(view))
+    noted = _noted(layer)
+    free = _made_for(layer, shown) in (None, view.layer) and noted.get("axes", view.axes) == view.axes
+    if "movie" in noted and free:
+        notes_of(layer).update(_origin(view))
 
 
 def disclaim(layer: Layer) -> None:
@@ -91,7 +114,7 @@ def _origin(view: LayerMovie) -> dict[str, Any]:
 
 def _made_for(layer: Layer, shown: Iterable[Layer]) -> Layer | None:
     """Give the movie's layer for which a layer was made; None if it is gone, or if nothing says which."""
-    movie = layer.metadata.get(_KEY, {}).get("layer")
+    movie = _noted(layer).get("layer")
     return next((each for each in shown if str(each.unique_id) == movie), None)
 
 
@@ -270,7 +293,7 @@ def _check_holds(layer: Labels, label: int) -> None:
 
 def absent_marks(layer: Labels) -> tuple[tuple[int, int], ...]:
     """Give the frames and objects that are marked absent; they are kept in the layer's metadata."""
-    marks = layer.metadata.get(_KEY, {}).get("absent", [])
+    marks = _noted(layer).get("absent", [])
     return tuple(sorted({(int(frame), int(label)) for frame, label in marks}))
 
 

@@ -24,6 +24,7 @@ from napari_masktrack.layers.create import (
     new_shapes,
     paint_frame,
     role_of,
+    sign_notes,
 )
 from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie
@@ -69,7 +70,8 @@ class Drawings(Drawn):
         self._timer.timeout.connect(self._look)
         self._reading = Slices(self)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            event.connect(self._colour_layers)
+            event.connect(self._know_layers)
+        self._know_layers()
 
     # Layers
 
@@ -139,7 +141,7 @@ class Drawings(Drawn):
         self._timer.stop()
         self._reading.drop()
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
-            event.disconnect(self._colour_layers)
+            event.disconnect(self._know_layers)
         for role in list(self.layers):
             self._leave(role)
         self.colours.follow([])
@@ -155,7 +157,13 @@ class Drawings(Drawn):
             layer.events.features.disconnect(self._soon)
         self._colour_layers()
 
-    def _colour_layers(self, _event: Any = None) -> None:
+    def _know_layers(self, _event: Any = None) -> None:
+        """Let all layers of the viewer sign their notes, in their order: copies lie above what they copy."""
+        for layer in self.viewer.layers:
+            sign_notes(layer)
+        self._colour_layers()
+
+    def _colour_layers(self) -> None:
         """Show objects alike on the layers that are drawn on and on the result."""
         shown = self.viewer.layers
         results = [each for each in shown if role_of(each) == "result" and belongs_to(each, self.view, shown)]

@@ -174,22 +174,21 @@ class Reopening:
         yield from settling(self.workspace.require_drawings(), self.workspace.result)
 
     def _put_aside(self, folder: Path) -> list[Layer]:
-        """Hide the masks of a session that are in the viewer: they are read anew; it may have others now."""
+        """Hide the results of a session that are in the viewer: read anew, for it may have others now."""
         of_session = [layer for layer in self.dock.viewer.layers if _is_of(layer, folder)]
-        for layer in [each for each in of_session if role_of(each) == "probability"]:
-            self.dock.viewer.layers.remove(layer)  # nobody paints on it
-        former = [layer for layer in of_session if role_of(layer) == "result"]
+        former = [layer for layer in of_session if role_of(layer) in ("result", "probability")]
         for layer in former:
             layer.visible, layer.name = False, f"{layer.name} (before)"
         return former
 
     def _clear(self, former: Iterable[Layer]) -> Iterator[None]:
-        """Remove masks that are shown anew, in steps; those that somebody painted on meanwhile stay."""
-        view, result = self.workspace.require_movie(), self.workspace.result
+        """Remove results that are shown anew, in steps; those that somebody changed meanwhile stay."""
+        view, stores = self.workspace.require_movie(), self._sessions.stores()
         for layer in former:
+            store = stores[str(role_of(layer))]
             same = tuple(layer.data.shape) == view.layout.shape
             for frame in range(len(view) if same else 0):
-                now = 0 if result is None else result.labels(frame)
+                now = 0 if store is None else store.labels(frame)
                 same = same and not (np.asarray(layer.data[view.layout.key(frame)]) != now).any()
                 yield
             notes_of(layer).pop("session", None)
