@@ -1,6 +1,15 @@
 """How work ends: what is said and done then, and what is left of it."""
 
+import gc
+import weakref
+
 import pytest
+
+from napari_masktrack.widgets.worker import Job
+
+
+class Batch:
+    """Stands for what work has in memory."""
 
 
 @pytest.fixture
@@ -49,3 +58,20 @@ def test_a_full_folder_for_temporary_files_ends_the_work_in_words(worked, paint,
     finish(worked)
     assert "former masks could not be kept" in worked.bar.message.text()
     assert worked.commands.touched() is not None
+
+
+def test_nothing_is_left_of_work_that_failed(dock, qtbot):
+    def work():
+        batch = Batch()
+        batches.append(weakref.ref(batch))
+        yield 1
+        raise RuntimeError("CUDA out of memory")
+
+    batches = []
+    for _ in range(3):
+        dock.runner.start(work, "a test", lambda _: None)
+        qtbot.waitUntil(lambda: not dock.runner.is_running)
+        assert "CUDA out of memory" in dock.bar.message.text()
+        gc.collect()
+    assert [batch() for batch in batches] == [None] * 3
+    qtbot.waitUntil(lambda: dock.runner.findChildren(Job) == [dock.runner.job])

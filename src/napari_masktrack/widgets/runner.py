@@ -109,6 +109,9 @@ class Runner(QObject):
         """Do any work; what is not a `Phase` goes to `take`, on the main thread; `before`: as `Job.start`."""
         if self.is_running:
             return
+        for former in self.findChildren(Job):
+            if former.thread_ended:
+                former.deleteLater()
         # The thread of a cancelled job may still be at its last step, with the same network.
         self.job = Job(work, title=title, after=self.job, parent=self)
         self._take = take

@@ -66,7 +66,7 @@ class Job(QObject):
         self._after = after._thread_ended if after is not None else None
         self._items: queue.Queue[Any] = queue.Queue(maxsize=WAITING)
         self._stop, self._thread_ended = threading.Event(), threading.Event()
-        self._failure: BaseException | None = None
+        self._failure = ""
         self._over = self._handing_over = False
         self._before: Iterator[object] | None = None
         self.destroyed.connect(self._stop.set)  # else the thread would wait for a window that is gone
@@ -144,7 +144,7 @@ class Job(QObject):
             with short_turns():
                 self._drive()
         except BaseException as error:  # noqa: BLE001  whatever it is, the user must hear of it
-            self._failure = error
+            self._failure = message_of(error)  # the error itself would keep what the work had in memory
         finally:
             self._work = _nothing  # it holds the movie and the network
             self._thread_ended.set()
@@ -178,8 +178,8 @@ class Job(QObject):
             return  # also after the last item: what follows the end is for the next look
         if self._over or not self._thread_ended.is_set() or not self._items.empty():
             return  # asked in this order: what was put before the end is handed over
-        if self._failure is not None:
-            self._end("failed", message_of(self._failure))
+        if self._failure:
+            self._end("failed", self._failure)
         else:
             self._end("cancelled" if self._stopped else "done", "")
 
