@@ -277,3 +277,16 @@ def test_how_well_both_sides_agree_is_in_the_table(propagate, place):
         rows = {int(row["frame"]): row["agreement"] for row in csv.DictReader(file)}
     assert rows[0] == rows[5] == ""
     assert all(0 <= float(rows[frame]) <= 1 for frame in range(1, 5))
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [("--both-sides", FRAMES), ("", FRAMES), ("--direction forward --frames :3", 0)],
+)
+def test_the_table_has_its_columns_whatever_is_known(propagate, place, line, rows):
+    (place / "painted" / "00000.png").rename(place / "painted" / "00003.png")
+    assert propagate(f"--annotations painted --output a {line} --confidence sure.csv").code == 0
+    lines = (place / "sure.csv").read_bytes().decode().splitlines(keepends=True)
+    assert lines[0] == "frame,label,confidence,from_frame,agreement\n"
+    assert len(lines) == 1 + rows
+    assert all(line.endswith(",\n") for line in lines[1:])

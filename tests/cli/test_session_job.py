@@ -61,6 +61,12 @@ def test_the_masks_go_back_into_the_session_with_their_numbers(propagate, sessio
     ]
 
 
+def test_the_table_of_a_session_has_the_columns_of_any_other(propagate, session, place):
+    assert propagate("--both-sides --direction both --confidence sure.csv").code == 0
+    lines = (place / "sure.csv").read_text().splitlines()
+    assert (lines[0], len(lines)) == ("frame,label,confidence,from_frame,agreement", 1 + FRAMES)
+
+
 def test_with_output_the_session_is_only_read_even_while_it_is_open(propagate, session, place):
     with Session.open(session):
         assert propagate("--output masks").code == 0
@@ -176,6 +182,10 @@ def test_a_movie_that_was_moved_is_named_and_another_one_refused(propagate, sess
         ("--axes tyx", "--axes does not go with --session"),
         ("--revert", "nothing to bring back"),
         ("--revert --output x", "leave --output out"),
+        ("--revert --confidence sure.csv", "leave --confidence out"),
+        ("--revert --save-weights mine.safetensors", "leave --save-weights out"),
+        ("--revert --frames 2:4", "leave --frames out"),
+        ("--revert --boxes boxes.csv", "--boxes does not go with --session"),
         ("--frames 4:9", "not in 'movie'"),
     ],
 )

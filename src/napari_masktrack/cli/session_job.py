@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_masktrack.cli import propagate
-from napari_masktrack.cli.parser import Parser
+from napari_masktrack.cli.parser import Parser, option_name
 from napari_masktrack.cli.terminal import Terminal
 from napari_masktrack.cli.work import Sink
 from napari_masktrack.config import Checked, FinetuneConfig, PropagationConfig
@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # NumPy comes with these, and `--help` does not need it
 
 ITS_OWN = ("annotations", "boxes", "axes", "channels")
 """Options of what a session knows by itself."""
+WRITING = ("output", "confidence", "save_weights")
+"""Options of files that are written."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -59,6 +61,8 @@ def run(options: Namespace, terminal: Terminal) -> None:
         options.finetune = options.finetune or "quick"
         propagate.run(options, terminal)
         return
+    if options.revert:
+        _refuse_beside_revert(options)
     from napari_masktrack.io.session import Session
 
     with (
@@ -66,7 +70,7 @@ def run(options: Namespace, terminal: Terminal) -> None:
         _complaining(session, terminal) as complain,
     ):
         if options.revert:
-            _revert(session, options, terminal)
+            _revert(session, terminal)
             return
         job = prepare(options, session)
         complain()
@@ -102,9 +106,7 @@ def prepare(options: Namespace, session: "Session") -> propagate.Job:
     InputError
         An option contradicts the session, the movie is another one, or nothing is annotated.
     """
-    for name in ITS_OWN:
-        if getattr(options, name) is not None:
-            raise ConfigError(f"--{name} does not go with --session, which brings its own; leave it out.")
+    _refuse_its_own(options)
     tuned = session.weights.is_file()
     take_over(options, session.settings, tuned=tuned)
     if options.model is None and tuned:
@@ -227,11 +229,25 @@ class SessionSink(Sink):
         self._session.numbers.save_metrics(rows)
 
 
-def _revert(session: "Session", options: Namespace, terminal: Terminal) -> None:
+def _refuse_beside_revert(options: Namespace) -> None:
+    """Refuse what `--revert` would not do; how masks are carried may be said, as none are."""
+    for name in WRITING:
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--revert writes no files; leave {option_name(name)} out.")
+    if options.frames != slice(None):
+        raise ConfigError("--revert brings back all frames of the last run; leave --frames out.")
+    _refuse_its_own(options)
+
+
+def _refuse_its_own(options: Namespace) -> None:
+    for name in ITS_OWN:
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--{name} does not go with --session, which brings its own; leave it out.")
+
+
+def _revert(session: "Session", terminal: Terminal) -> None:
     from napari_masktrack.io.refusal import shown
 
-    if options.output is not None:
-        raise ConfigError("--revert writes no files; leave --output out.")
     if not session.former.swap_result():
         raise InputError(f"There is nothing to bring back in {shown(session.folder)}; leave --revert out.")
     terminal.say(f"The former masks of {len(session.results.written)} frame(s) are back.")

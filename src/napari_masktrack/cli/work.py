@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # NumPy and torch come with these, and `--help` needs neither
 
 STACKS = {".tif", ".tiff", ".zarr"}
 """Outputs that hold a place for every frame, computed or not."""
+COLUMNS = ("frame", "label", "confidence", "from_frame", "agreement")
+"""Of the table of confidences; what is not known stays empty in it."""
 
 
 class Sink:
@@ -28,17 +30,19 @@ class Sink:
     ----------
     writer : LabelWriter
     confidence : Path, optional
-        CSV file with one line per frame and object.
+        CSV file with one line per frame and object, and the same columns whatever comes; made when a
+        frame has come.
     """
 
     def __init__(self, writer: "LabelWriter", confidence: Path | None = None) -> None:
         self.writer, self.confidence = writer, confidence
         self._rows: list[tuple[int, int, float, int, float | None]] = []
-        self._unreached = 0
+        self._came = self._unreached = 0
 
     def keep(self, result: "FrameResult") -> None:
         """Write one frame."""
         self.writer.write(result.frame, result.labels)
+        self._came += 1
         self._unreached += not result.source
         if self.confidence is not None:
             self._rows += [
@@ -88,18 +92,27 @@ class Sink:
         return f", {self._unreached} of them without masks, because none was carried there"
 
     def _close(self) -> None:
-        self.writer.close()
-        if self.confidence is not None and self._rows:
-            from napari_masktrack.io.exporters import save_metrics_csv
+        try:
+            self.writer.close()
+        finally:
+            if self.confidence is not None and self._came:
+                self._save_confidence(self.confidence)
 
-            columns = ("frame", "label", "confidence", "from_frame", "agreement")
-            compared = any(row[-1] is not None for row in self._rows)
-            kept = columns if compared else columns[:-1]
-            rows = (dict(zip(kept, row, strict=False)) for row in sorted(self._rows, key=lambda row: row[:2]))
-            try:
-                save_metrics_csv(self.confidence, rows)
-            except OutputError as error:
-                raise WorkError(str(error)) from error
+    def _save_confidence(self, path: Path) -> None:
+        from napari_masktrack.io.exporters import save_metrics_csv
+        from napari_masktrack.io.targets import replacing
+
+        rows = [dict(zip(COLUMNS, row, strict=True)) for row in sorted(self._rows, key=lambda row: row[:2])]
+        try:
+            if rows:
+                save_metrics_csv(path, rows)
+                return
+            with replacing(path) as part:
+                part.write_text(",".join(COLUMNS) + "\n", encoding="utf-8", newline="\n")
+        except OutputError as error:
+            raise WorkError(str(error)) from error
+        except OSError as error:
+            raise WorkError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
 
 
 def follow_training(
