@@ -83,19 +83,24 @@ def read_shapes(layer: Shapes, view: LayerMovie, *, lenient: bool = False) -> tu
     AnnotationError
         A shape has no id, or lies on several frames; or the layer has other dimensions.
     """
+    return tuple(numbered_shapes(layer, view, lenient=lenient).values())
+
+
+def numbered_shapes(layer: Shapes, view: LayerMovie, *, lenient: bool = False) -> dict[int, DrawnShape]:
+    """As `read_shapes`, by the number that each has in the layer."""
     if not layer.data:
-        return ()
+        return {}
     ndim = layer.data[0].shape[1]
     axes = shared_axes(layer, (1,) * ndim, view)
     reader = _ShapeReader(layer, view, axes)
-    found = []
+    found = {}
     for number in range(len(layer.data)):
         try:
-            found.append(reader.read(number))
+            found[number] = reader.read(number)
         except AnnotationError:
             if not lenient:
                 raise
-    return tuple(shape for shape in found if shape is not None)
+    return {number: shape for number, shape in found.items() if shape is not None}
 
 
 class _ShapeReader:

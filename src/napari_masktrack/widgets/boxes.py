@@ -8,7 +8,7 @@ from napari.layers import Shapes
 
 from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.errors import AnnotationError
-from napari_masktrack.layers.reading import read_shapes
+from napari_masktrack.layers.reading import numbered_shapes
 from napari_masktrack.widgets.drawings import Drawings
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def remove_boxes(drawings: Drawings, frame: int, label: int) -> None:
         return
     layer.selected_data = {
         number
-        for number, shape in enumerate(read_shapes(layer, drawings.view))
+        for number, shape in numbered_shapes(layer, drawings.view).items()
         if (shape.frame, shape.label, shape.kind) == (frame, label, "rectangle")
     }
     layer.remove_selected()
