@@ -1,7 +1,9 @@
 """Layers to draw on: placed, named and coloured; painting by the program can be undone."""
 
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
 from napari.layers import Image, Labels, Layer
 
 from napari_masktrack.errors import AnnotationError, ConfigError
@@ -118,6 +120,46 @@ def test_a_layer_of_the_user_is_painted_only_where_pixels_and_ids_stay_what_they
         with pytest.raises(AnnotationError, match=said):
             act()
     assert not layer.data.any()
+
+
+def locked():
+    array = np.zeros((7, 20, 30), np.uint16)
+    array.flags.writeable = False
+    return array
+
+
+def locked_store():
+    store = zarr.storage.MemoryStore()
+    zarr.create_array(store, shape=(7, 20, 30), dtype="uint16")
+    return zarr.open_array(store, mode="r")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        locked,
+        locked_store,
+        lambda: da.zeros((7, 20, 30), dtype=np.uint16),
+        lambda: [np.zeros((7, 20, 30), np.uint16), np.zeros((7, 10, 15), np.uint16)],
+    ],
+    ids=["read-only", "read-only zarr", "dask", "multiscale"],
+)
+def test_arrays_that_take_no_pixels_are_refused_before_any_work(viewer, pixels, array):
+    view = LayerMovie(viewer.add_image(pixels, name="cells"))
+    layer = Labels(array(), name="mine")
+    for act in (
+        lambda: check_paintable(layer, view, []),
+        lambda: paint_frame(layer, view, 2, np.ones((20, 30), int)),
+    ):
+        with pytest.raises(AnnotationError, match="'mine' is lazy, read-only or of several resolutions"):
+            act()
+
+
+def test_a_zarr_array_of_the_user_can_be_painted(viewer, pixels):
+    view = LayerMovie(viewer.add_image(pixels, name="cells"))
+    layer = Labels(zarr.array(np.zeros((7, 20, 30), np.uint16)), name="mine")
+    paint_frame(layer, view, 2, np.ones((20, 30), int))
+    assert np.asarray(layer.data[2]).all()
 
 
 @pytest.mark.parametrize("role", ["masks", "scribbles", "beside"])

@@ -224,7 +224,8 @@ def check_paintable(layer: Labels, view: LayerMovie, labels: Iterable[int]) -> N
     Raises
     ------
     AnnotationError
-        It has another size, does not lie as the movie does, or its type does not hold an id.
+        It has another size, does not lie as the movie does, or its type does not hold an id; or its
+        array takes no pixels: it is lazy, read-only or of several resolutions.
     """
     shape = tuple(layer.data.shape)
     advice = f"choose '(made when you draw)' under Layers, or a layer made for {view.movie.name!r}"
@@ -238,7 +239,23 @@ def check_paintable(layer: Labels, view: LayerMovie, labels: Iterable[int]) -> N
             f"{layer.name!r} is shifted or scaled against {view.layer.name!r}, so that nothing can be "
             f"painted into it from here; give it the movie's transform, or {advice}."
         )
+    if not _takes_pixels(layer):
+        raise AnnotationError(
+            f"{layer.name!r} is lazy, read-only or of several resolutions, so that nothing can be painted "
+            f"into it; {advice}."
+        )
     _check_holds(layer, max(labels, default=0))
+
+
+def _takes_pixels(layer: Labels) -> bool:
+    """Whether the array of a layer can be written into, pixel by pixel."""
+    if layer.multiscale:
+        return False
+    array: Any = layer.data
+    if isinstance(array, np.ndarray):
+        return bool(array.flags.writeable)
+    lazy = callable(getattr(array, "__dask_graph__", None)) and array.__dask_graph__() is not None
+    return hasattr(array, "__setitem__") and not lazy and not getattr(array, "read_only", False)
 
 
 def add_shapes(layer: Shapes, view: LayerMovie, shapes: Iterable[DrawnShape]) -> None:
