@@ -5,6 +5,7 @@ carries its limits, its unit and a tooltip.
 """
 
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from napari_masktrack.errors import ConfigError
@@ -16,6 +17,18 @@ Optimiser = Literal["adamw", "sgd"]
 Drawing = Literal["segments", "boxes"]
 Strategy = Literal["all", "suggested", "equal", "worst"]
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+_KINDS = {bool: "yes or no, True or False", int: "whole number", float: "number", str: "name"}
+
+
+def _is_kind(value: object, default: object) -> bool:
+    """Whether a value is of the kind of a field's default; of others any will do."""
+    if type(default) not in _KINDS:
+        return True
+    if isinstance(default, int) and not isinstance(default, bool):
+        return isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
+    return isinstance(value, Real) if isinstance(default, float) else value is not None
 
 
 def _setting(default: Any, tooltip: str, **limits: Any) -> Any:
@@ -31,14 +44,17 @@ class Checked:
         Raises
         ------
         ConfigError
-            A value is below ``min``, above ``max`` or not among ``choices``.
+            A value is below ``min``, above ``max``, not among ``choices``, a fraction where only whole
+            numbers count, or None where something is needed.
         """
         for each in fields(self):  # type: ignore[arg-type]
             value = getattr(self, each.name)
             low, high = each.metadata.get("min"), each.metadata.get("max")
             choices = each.metadata.get("choices")
-            if value is None:
+            if value is None and type(None) in get_args(each.type):
                 continue
+            if not _is_kind(value, each.default):
+                raise ConfigError(f"{each.name} is {value!r}; give a {_KINDS[type(each.default)]}.")
             if (low is not None and not value >= low) or (high is not None and not value <= high):
                 raise ConfigError(f"{each.name} is {value}; give a value from {low} to {high}.")
             if choices is not None and value not in choices:

@@ -133,7 +133,8 @@ def propagate(
     ----------
     movie : Movie
     annotations : Annotations
-        At least one painted object. Frames with a painted mask or polygon come back as they are.
+        Every object is drawn somewhere: painted, in a box, or with strokes on it. Frames with a painted
+        mask or polygon come back as they are.
     segment : Segmenter
         Called with all objects of a frame at once.
     config : PropagationConfig, optional
@@ -189,7 +190,12 @@ def check(movie: Movie, annotations: Annotations, frames: range | None = None) -
     """
     annotations.check(len(movie), movie.shape)
     wanted = range(len(movie)) if frames is None else frames
-    if not wanted or wanted.step != 1 or wanted[0] < 0 or wanted[-1] >= len(movie):
+    if wanted.step != 1:
+        raise AnnotationError(
+            f"Frames {wanted.start}:{wanted.stop}:{wanted.step} do not follow one another; give a range "
+            f"within 0:{len(movie)} in steps of 1."
+        )
+    if not wanted or wanted[0] < 0 or wanted[-1] >= len(movie):
         raise AnnotationError(
             f"Frames {wanted.start}:{wanted.stop} are not within the movie, which has {len(movie)}; "
             f"give a range within 0:{len(movie)}."

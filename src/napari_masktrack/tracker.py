@@ -17,15 +17,16 @@ from napari_masktrack.core.crf_examples import crf_examples, meant
 from napari_masktrack.core.crf_search import SearchStep, search, suits
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.streams import MotionMovie, TwoStreamMovie, TwoStreams
-from napari_masktrack.errors import CheckpointError, ConfigError, MovieError, WorkError
+from napari_masktrack.errors import CheckpointError, ConfigError, MovieError, OutputError
 from napari_masktrack.model.checkpoint import (
     DEFAULT_MODEL,
     Checkpoint,
     find_weights,
     load_checkpoint,
     save_checkpoint,
+    sha256_of,
 )
-from napari_masktrack.model.device import choose_device, place
+from napari_masktrack.model.device import choose_device, computing, place
 from napari_masktrack.model.folding import folded
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.segmenter import NetworkSegmenter
@@ -72,6 +73,8 @@ class Tracker:
         There is no such model, or its file cannot be used.
     DeviceError
         This machine has no such device.
+    WorkError
+        The device has too little memory.
 
     Examples
     --------
@@ -85,7 +88,8 @@ class Tracker:
         self.device = choose_device(device)
         checkpoint: Checkpoint = load_checkpoint(model)
         self.name, self.sha256, self.notes = checkpoint.name, checkpoint.sha256, checkpoint.notes
-        self.network = place(checkpoint.network, self.device)
+        with computing():
+            self.network = place(checkpoint.network, self.device)
         self._loaded = {name: value.cpu().clone() for name, value in self.network.state_dict().items()}
         self._loaded_motion, self._lost = _find_motion(model, self.notes)
         self.samples = SAMPLES
@@ -139,19 +143,20 @@ class Tracker:
         if settings is None:
             return iter(())
         steps = finetune(self.network, movie, annotations, settings, samples=self.samples)
-        return self._count(guarded(steps))
+        return self._count(_guarded(steps))
 
     def _finetune_motion(
         self, movie: Movie, annotations: Annotations, settings: FinetuneConfig | None
     ) -> Iterator[TrainStep]:
-        if self.motion is None:
-            self.motion = deepcopy(self.network)
-            self.motion.load_state_dict(self._loaded)
-        if settings is None:
-            return iter(())
-        self.motion = place(self.motion, self.device)  # one that was loaded is where files are read to
+        with computing():
+            if self.motion is None:
+                self.motion = deepcopy(self.network)
+                self.motion.load_state_dict(self._loaded)
+            if settings is None:
+                return iter(())
+            self.motion = place(self.motion, self.device)  # one that was loaded is where files are read to
         steps = finetune(self.motion, MotionMovie(movie), annotations, settings, samples=self.samples)
-        return self._count_motion(guarded(steps))
+        return self._count_motion(_guarded(steps))
 
     def fit_crf(
         self, movie: Movie, annotations: Annotations, config: PropagationConfig | None = None
@@ -166,7 +171,7 @@ class Tracker:
             An annotation does not fit the movie; before any work.
         """
         annotations.check(len(movie), movie.shape)
-        return guarded(self._fit_crf(movie, annotations, config or PropagationConfig()))
+        return _guarded(self._fit_crf(movie, annotations, config or PropagationConfig()))
 
     def _fit_crf(
         self, movie: Movie, annotations: Annotations, config: PropagationConfig
@@ -238,7 +243,7 @@ class Tracker:
                 probability=probability, headway=headway,
             )  # fmt: skip
 
-        return guarded(results())
+        return _guarded(results())
 
     def _sharpening(
         self, movie: Movie, segment: Segmenter, *, annotations: Annotations, config: PropagationConfig
@@ -295,10 +300,22 @@ class Tracker:
         notes = {**self.notes, **self.description()}
         notes.pop(_MOTION_HASH, None)
         if self.motion is not None:
-            beside = motion_path(path)
-            save_checkpoint(beside, self.motion, notes)
-            notes[_MOTION_HASH] = load_checkpoint(beside).sha256
-        save_checkpoint(path, self.network, notes)
+            self._save_both(path, self.motion, notes)
+        else:
+            save_checkpoint(path, self.network, notes)
+
+    def _save_both(self, path: Path, motion: GuidedNetwork, notes: Mapping[str, str]) -> None:
+        """Replace a file of weights and the one beside it only when both are written."""
+        beside = motion_path(path)
+        fresh = beside.with_name(beside.name + ".new")
+        save_checkpoint(fresh, motion, notes)
+        try:
+            save_checkpoint(path, self.network, {**notes, _MOTION_HASH: sha256_of(fresh)})
+            fresh.replace(beside)
+        except OSError as error:
+            raise OutputError(f"{beside} cannot be written ({error}); choose another place.") from error
+        finally:
+            fresh.unlink(missing_ok=True)
 
     def description(self) -> dict[str, str]:
         """Return what a result should record: model, hash of its file, fine-tuning, version."""
@@ -333,10 +350,9 @@ def _find_motion(model: str | Path, notes: Mapping[str, str]) -> tuple[GuidedNet
     if _MOTION_HASH not in notes:
         return None, None
     path = motion_path(find_weights(model))
-    kept = load_checkpoint(path) if path.is_file() else None
-    if kept is None or kept.sha256 != notes[_MOTION_HASH]:
+    if not path.is_file() or sha256_of(path) != notes[_MOTION_HASH]:
         return None, path
-    return kept.network, None
+    return load_checkpoint(path).network, None
 
 
 def finetune_config(mode: FinetuneConfig | str, **changes: object) -> FinetuneConfig | None:
@@ -355,14 +371,6 @@ def finetune_config(mode: FinetuneConfig | str, **changes: object) -> FinetuneCo
     return None if settings is None else replace(settings, **changes)  # type: ignore[arg-type]
 
 
-def guarded(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items; what torch raises as RuntimeError reaches the user as a WorkError."""
-    try:
+def _guarded(items: Iterator[T]) -> Iterator[T]:
+    with computing():
         yield from items
-    except RuntimeError as error:
-        memory = "out of memory" in str(error).lower()
-        advice = (
-            "choose a smaller crop, fewer objects or the CPU" if memory else "try the CPU, or report this"
-        )
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WorkError(f"The computation failed ({reason}); {advice}.") from error

@@ -98,3 +98,12 @@ def test_the_folder_goes_when_an_error_passes_through(temporary):
     with pytest.raises(KeyError):
         work.throw(KeyError())
     assert list(Path(temporary).iterdir()) == []
+
+
+def test_what_somebody_cleared_is_missed_aloud(temporary):
+    with Spill() as waiting:
+        waiting.put(3, [piece(1, 1.0)])
+        for file in temporary.rglob("3.carried"):
+            file.unlink()
+        with pytest.raises(WorkError, match="Frame 3 cannot be read back"):
+            waiting.take(3)

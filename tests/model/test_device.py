@@ -5,10 +5,10 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from napari_masktrack.errors import DeviceError
+from napari_masktrack.errors import DeviceError, WorkError
 from napari_masktrack.model import device as module
 from napari_masktrack.model.checkpoint import build_network
-from napari_masktrack.model.device import choose_device, half_precision, place
+from napari_masktrack.model.device import choose_device, computing, half_precision, place
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, cuda: int = 0, mps: bool = False) -> None:
@@ -76,3 +76,20 @@ def test_older_versions_of_torch_which_cannot_tell_compute_in_float32(
 
 def test_no_training_in_float16_whose_gradients_vanish() -> None:
     assert isinstance(half_precision(torch.device("mps"), training=True), nullcontext)
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        (
+            "CUDA out of memory. Tried to allocate\nmuch",
+            r"\(CUDA out of memory\. Tried to allocate\).*smaller crop",
+        ),
+        ("bad thing", r"\(bad thing\).*report this"),
+        ("", r"\(RuntimeError\)"),
+    ],
+)
+def test_failures_of_torch_reach_the_user_as_errors_of_ours(message: str, advice: str) -> None:
+    with pytest.raises(WorkError, match=advice) as caught, computing():
+        raise RuntimeError(message)
+    assert "\n" not in str(caught.value)

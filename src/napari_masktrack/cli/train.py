@@ -107,14 +107,13 @@ def _parts(recipes: Sequence[Path], output: Path) -> list[tuple[Path | None, Pat
 
 def _train(recipe: "Recipe", output: Path, device: str, terminal: Terminal) -> None:
     from napari_masktrack.model.device import choose_device
-    from napari_masktrack.tracker import guarded
     from napari_masktrack.training.offline import train
 
     chosen = choose_device(device)
     partial = partial_path(output)
     first = _check_unfinished(recipe, partial, terminal)
     try:
-        steps = guarded(train(recipe, output, device=chosen))
+        steps = train(recipe, output, device=chosen)
         last = follow_training(steps, terminal, title="Training")
     except BaseException as error:
         with terminal.finishing():

@@ -206,12 +206,14 @@ class Carrier:
             for leg in legs
             if leg.label in owned
         }
-        for leg in legs:
-            if looks[leg.label]:
-                taken = (*others, *(piece for label, piece in pieces.items() if label != leg.label))
-                pieces[leg.label] = self._found(leg, looks[leg.label], image, taken=taken) or pieces.get(
-                    leg.label, _lost(leg)
-                )
+        missed = [leg for leg in legs if looks[leg.label]]
+        there = [piece.region(self.config.threshold) for piece in others] if missed else []
+        held = {piece.label: piece.region(self.config.threshold) for piece in pieces.values() if missed}
+        for leg in missed:
+            taken = [*there, *(region for label, region in held.items() if label != leg.label)]
+            found = self._found(leg, looks[leg.label], image, taken=taken)
+            pieces[leg.label] = found or pieces.get(leg.label, _lost(leg))
+            held[leg.label] = pieces[leg.label].region(self.config.threshold)
         return pieces
 
     def _moved(self, track: Track, image: Image) -> Track:
@@ -250,15 +252,14 @@ class Carrier:
         return looks
 
     def _found(
-        self, leg: Leg, looks: Sequence[_Look], image: Image, *, taken: Iterable[Piece]
+        self, leg: Leg, looks: Sequence[_Look], image: Image, *, taken: Iterable[Region | None]
     ) -> Piece | None:
         """Return an object that was lost, or nearly so, if it is found again where no other object is."""
         track = self.tracks[leg.label]
         answers = [(look.window, look.answer) for look in looks]
-        others = [piece.region(self.config.threshold) for piece in taken]
         found = recapture(
             track, answers, image, self.recollection.of([leg.label]),
-            config=self.config, taken=[region for region in others if region is not None],
+            config=self.config, taken=[region for region in taken if region is not None],
         )  # fmt: skip
         if found is None:
             return None

@@ -61,6 +61,11 @@ def bounding_box(mask: BoolImage) -> BoundingBox | None:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
+def meet(one: BoundingBox, other: BoundingBox) -> bool:
+    """Tell whether two boxes (y0, x0, y1, x1), ends excluded, have a pixel in common."""
+    return max(one[0], other[0]) < min(one[2], other[2]) and max(one[1], other[1]) < min(one[3], other[3])
+
+
 def window_around(box: BoundingBox, *, margin: float, smallest: float = 24.0) -> Window:
     """Return the square around a box whose side is `margin` times the box's longer side.
 

@@ -1,7 +1,5 @@
 """What boxes and strokes mean, told by what is known of the same object from its other annotated frames."""
 
-from functools import lru_cache
-
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Annotation, Annotations
 from napari_masktrack.core.instances import Image
@@ -36,7 +34,7 @@ class Resolver:
     ) -> None:
         self._recollection, self._movie = recollection, movie
         self._annotations, self._config = annotations, config
-        self._alone = lru_cache(_KEPT)(self._resolve_alone)
+        self._found: dict[tuple[int, int], tuple[Region | None, float]] = {}
 
     def resolve(self, item: Annotation, image: Image) -> tuple[Region | None, float]:
         """Return the mask that an annotation means, and how sure the network is of it.
@@ -79,6 +77,12 @@ class Resolver:
         sure = {frame: confidence for frame, (region, confidence) in found.items() if region is not None}
         return [max(sure, key=lambda frame: sure[frame])] if sure else [item.frame]
 
-    def _resolve_alone(self, label: int, frame: int) -> tuple[Region | None, float]:
-        item, image = self._annotations.of(label)[frame], self._movie.image(frame)
-        return resolve(item, image, self._recollection.segment, self._config)
+    def _alone(self, label: int, frame: int) -> tuple[Region | None, float]:
+        """Resolve an item without the others; the last ones are kept."""
+        if (label, frame) not in self._found:
+            item, image = self._annotations.of(label)[frame], self._movie.image(frame)
+            found = resolve(item, image, self._recollection.segment, self._config)
+            if len(self._found) >= _KEPT:
+                self._found.pop(next(iter(self._found)))
+            self._found[label, frame] = found
+        return self._found[label, frame]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from napari_masktrack.core._opencv import cv2
-from napari_masktrack.core.instances import BoundingBox, Labels, Probability
+from napari_masktrack.core.instances import BoundingBox, Labels, Probability, meet
 from napari_masktrack.core.region import Region
 
 TRESPASS = 0.6
@@ -36,10 +36,12 @@ def yield_to_owners(
     -------
     float32, of the shape of `values`
     """
+    near = [region for other, region in owned.items() if other != label and meet(region.box, box)]
+    if not near:
+        return values
     mine = owned[label].part(box)
-    for other, region in owned.items():
-        if other != label:
-            values = np.where(region.part(box) & ~mine, values * np.float32(TRESPASS), values)
+    for region in near:
+        values = np.where(region.part(box) & ~mine, values * np.float32(TRESPASS), values)
     return values
 
 

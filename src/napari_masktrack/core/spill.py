@@ -20,6 +20,7 @@ class Spill:
 
     def __init__(self) -> None:
         self._folder: TemporaryDirectory[str] | None = None
+        self._there: set[tuple[int, str]] = set()
 
     def __enter__(self) -> Self:
         """Open the store; nothing is written until something has to wait."""
@@ -60,16 +61,31 @@ class Spill:
                 f"Frame {frame} cannot be kept in the temporary folder ({error.strerror or error}); "
                 "make room there, or let TMPDIR name a folder with room."
             ) from error
+        self._there.add((frame, kind))
 
     def take(self, frame: int, *, kind: str = "carried") -> list[Piece]:
-        """Return the pieces of a frame and forget them; none is an empty list."""
-        if self._folder is None or not os.path.exists(path := self._path(frame, kind)):
+        """Return the pieces of a frame and forget them; none is an empty list.
+
+        Raises
+        ------
+        WorkError
+            What was put cannot be read any more.
+        """
+        if (frame, kind) not in self._there:
             return []
-        with open(path, "rb") as file:
-            count = int.from_bytes(file.read(_HEAD), "little")
-            facts = np.frombuffer(file.read(count * _FACTS * 8)).reshape(count, _FACTS)
-            values = np.frombuffer(zlib.decompress(file.read()), np.float16)
-        os.remove(path)
+        self._there.remove((frame, kind))
+        path = self._path(frame, kind)
+        try:
+            with open(path, "rb") as file:
+                count = int.from_bytes(file.read(_HEAD), "little")
+                facts = np.frombuffer(file.read(count * _FACTS * 8)).reshape(count, _FACTS)
+                values = np.frombuffer(zlib.decompress(file.read()), np.float16)
+            os.remove(path)
+        except (OSError, ValueError, zlib.error) as error:
+            raise WorkError(
+                f"Frame {frame} cannot be read back from the temporary folder ({error}); keep other programs "
+                "from clearing it, or let TMPDIR name another, then run again."
+            ) from error
         pieces, start = [_piece(each) for each in facts], 0
         for piece in pieces:
             piece.values[...] = values[start : start + piece.values.size].reshape(piece.values.shape)

@@ -117,7 +117,6 @@ class Trainings:
         text : str
         """
         from napari_masktrack.model.device import choose_device
-        from napari_masktrack.tracker import guarded
         from napari_masktrack.training.offline import train
 
         device = choose_device(self.device)
@@ -127,8 +126,7 @@ class Trainings:
             if row.training == "none":
                 self._save_untrained(path, row)
                 continue
-            steps = train(self._recipe_of(row), path, device=device, keep_every=_KEEP_EVERY)
-            for step in guarded(steps):
+            for step in train(self._recipe_of(row), path, device=device, keep_every=_KEEP_EVERY):
                 yield (number + step.step / step.steps) / len(missing), text
 
     def in_words(self) -> str:

@@ -135,7 +135,7 @@ def load_checkpoint(model: str | Path = DEFAULT_MODEL) -> Checkpoint:
     with torch.random.fork_rng(devices=[]):  # weights are drawn only to be replaced
         network = build_network(description)
     _fill(network, state, path)
-    return Checkpoint(network.eval(), _name(model, path), _sha256(path), notes)
+    return Checkpoint(network.eval(), _name(model, path), sha256_of(path), notes)
 
 
 def build_network(description: Mapping[str, Any]) -> GuidedNetwork:
@@ -198,6 +198,7 @@ def _name(model: str | Path, path: Path) -> str:
     return str(model) if str(model) in embedded_models() else path.name
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

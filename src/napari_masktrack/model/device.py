@@ -1,14 +1,14 @@
 """Where the network runs, and in which precision."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from napari_masktrack.config import DEVICES
-from napari_masktrack.errors import DeviceError
+from napari_masktrack.errors import DeviceError, WorkError
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -44,6 +44,20 @@ def choose_device(name: str = "auto") -> torch.device:
 def place(network: Network, device: torch.device) -> Network:
     """Return the network on the device, its weights in the layout that is fastest."""
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Let what torch raises as RuntimeError, such as too little memory, reach the user as a WorkError."""
+    try:
+        yield
+    except RuntimeError as error:
+        memory = "out of memory" in str(error).lower()
+        advice = (
+            "choose a smaller crop, fewer objects or the CPU" if memory else "try the CPU, or report this"
+        )
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WorkError(f"The computation failed ({reason}); {advice}.") from error
 
 
 def half_precision(device: torch.device, *, training: bool = False) -> AbstractContextManager[object]:

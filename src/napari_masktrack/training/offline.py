@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from napari_masktrack.errors import CheckpointError, ConfigError
 from napari_masktrack.model.checkpoint import Checkpoint, build_network, load_checkpoint, save_checkpoint
-from napari_masktrack.model.device import place
+from napari_masktrack.model.device import computing, place
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.registry import TRAINABLE, backbone_of
 from napari_masktrack.training.chance import Chance
@@ -63,21 +63,24 @@ def train(
         The network to begin with has another backbone, or there is none to be blended with.
     CheckpointError
         The weights to begin with, or an earlier checkpoint, cannot be used.
+    WorkError
+        The device failed, for example for want of memory, or the loss is no longer a number.
     """
     config = recipe.config
     device = device or torch.device("cpu")
     partial = output.with_name(f"{output.stem}.training.safetensors")
     snapshots = {step: output.with_name(f"{output.stem}.step{step}.safetensors") for step in recipe.mean_with}
     network, first_step = _start(recipe, partial, snapshots)
-    network = place(network, device)
-    averaged = running_average(network, config.average).to(device)
+    with computing():
+        network = place(network, device)
+        averaged = running_average(network, config.average).to(device)
     schedule = Schedule(
         steps=config.steps, rate=config.rate, trunk_rate=config.trunk_rate, optimiser=config.optimiser,
         first_step=first_step, seed=config.seed, **_MANNERS[config.optimiser],
     )  # fmt: skip
     result, kept = averaged.module, first_step
     assert isinstance(result, GuidedNetwork)
-    with closing(prefetch(_batches(recipe, first_step))) as batches:
+    with computing(), closing(prefetch(_batches(recipe, first_step))) as batches:
         for progress in fit(network, batches, schedule, averaged=averaged):
             step = progress.step
             if step in snapshots:

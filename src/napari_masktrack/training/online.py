@@ -59,7 +59,7 @@ def finetune(
     Yields
     ------
     TrainStep
-        May be closed at any step; the weights of then are kept.
+        May be closed at any step; of what was learned by then the share ``config.blend`` is kept.
 
     Raises
     ------

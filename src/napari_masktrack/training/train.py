@@ -131,7 +131,7 @@ def fit(
     ----------
     network : GuidedNetwork
         On the device where it should train. The iteration may be closed at any step; the weights
-        of then are kept.
+        of then stay in it.
     batches : iterator of sequences of Clip
         Without end; two optimiser steps are made of each.
     schedule : Schedule
@@ -173,6 +173,7 @@ def fit(
                 yield TrainStep(step, schedule.steps, loss, time.perf_counter() - start)
     finally:
         network.eval()
+        network.zero_grad(set_to_none=True)  # as large as the weights
 
 
 def _step(
