@@ -1,5 +1,8 @@
 """A result says what it was made from and how, and a run goes on only from the same."""
 
+import hashlib
+import os
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -9,7 +12,7 @@ from PIL import Image
 from napari_masktrack.config import EvaluationConfig, PropagationConfig
 from napari_masktrack.core.crf import CrfConfig
 from napari_masktrack.core.crf_search import SearchStep
-from napari_masktrack.evaluation import methods
+from napari_masktrack.evaluation import methods, origins
 from napari_masktrack.evaluation.findings import Findings
 from napari_masktrack.evaluation.methods import Answer, Settings
 from napari_masktrack.evaluation.protocols import find_problems
@@ -71,6 +74,65 @@ def test_findings_about_other_frames_are_not_found_but_those_from_before_frames_
     data = {name: value for name, value in before.made_with["data"].items() if name != "images"}
     Findings(tmp_path, {**before.made_with, "data": data}).put({"J": 2}, "bear")
     assert now.get("bear") == {"J": 2}
+
+
+def touch(problem):
+    for path in (*problem.images.iterdir(), *problem.truth):
+        os.utime(path, ns=(10**18, 10**18))
+
+
+def copied(problem, place):
+    images = shutil.copytree(problem.images, place / "images")
+    labels = shutil.copytree(problem.truth[0].parent, place / "labels")
+    return replace(problem, images=images, truth=tuple(labels / path.name for path in problem.truth))
+
+
+@pytest.mark.parametrize("how", ["touched", "copied"])
+def test_findings_stay_where_files_hold_what_they_held(evaluation, tmp_path, how):
+    (problem,) = evaluation.problems
+    Findings.of(tmp_path, COPY, problem.open()).put({"J": 1}, "bear")
+    if how == "copied":
+        problem = copied(problem, tmp_path / "copy")
+    touch(problem)
+    assert Findings.of(tmp_path, COPY, problem.open()).get("bear") == {"J": 1}
+
+
+@pytest.mark.parametrize("change", ["frame", "mask"])
+def test_findings_about_other_data_are_not_found_whatever_their_size_and_time(evaluation, tmp_path, change):
+    (problem,) = evaluation.problems
+    touch(problem)
+    Findings.of(tmp_path, COPY, problem.open()).put({"J": 1}, "bear")
+    path = problem.truth[3] if change == "mask" else problem.images / "00003.jpg"
+    content = bytearray(path.read_bytes())
+    content[-14] ^= 1
+    path.write_bytes(content)
+    problem = copied(problem, tmp_path / "copy")
+    touch(problem)
+    assert Findings.of(tmp_path, COPY, problem.open()).get("bear") is None
+
+
+def test_masks_of_other_names_are_other_data(tmp_path):
+    before = tmp_path / "00003.png"
+    before.write_bytes(b"a mask")
+    known = origins.files_identity([before])
+    assert origins.files_identity([before.rename(tmp_path / "00005.png")]) != known
+
+
+def test_what_a_file_holds_is_read_once(evaluation, monkeypatch):
+    opened, read = evaluation.problems[0].open(), []
+    digest = hashlib.file_digest
+
+    def reading(file, kind):
+        read.append(file.name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", reading)
+    first = origins.truth_of(opened), origins.data_of(opened)
+    assert (origins.truth_of(opened), origins.data_of(opened)) == first
+    assert len(read) == len(set(read)) == 12
+    replace_frame(evaluation)
+    assert origins.truth_of(opened) != first[0]
+    assert len(read) == 13
 
 
 @pytest.mark.parametrize("similarities", [(0.5, 0.75), ()])

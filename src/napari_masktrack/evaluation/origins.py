@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,10 @@ def made_with(settings: Settings, problem: Problem) -> dict[str, Any]:
 
 
 def truth_of(opened: OpenProblem) -> Record:
-    """Tell the data that a finding is judged by from others, and from themselves before they were changed."""
+    """Tell the data that a finding is judged by from others, and from themselves before they were changed.
+
+    Files are told by their names and by what they hold, so that a data set may be moved or copied.
+    """
     files = {"images": files_identity(_images(opened)), "truth": files_identity(opened.problem.truth)}
     return {**_movie(opened), **files}
 
@@ -97,9 +101,8 @@ def weights_hash(model: str | None) -> str:
 
 
 def files_identity(paths: Iterable[Path]) -> str:
-    """Return a hash of files' names, sizes and times: another one where a file was changed or replaced."""
-    files = [(path.name, path.stat()) for path in paths]
-    known = [(name, found.st_size, found.st_mtime_ns) for name, found in files]
+    """Return a hash of files' names and of what they hold: another one where a file is another."""
+    known = [(path.name, _sha256(path).hex()) for path in paths]
     return hashlib.sha256(str(known).encode()).hexdigest()
 
 
@@ -124,9 +127,20 @@ def _content(paths: Iterable[Path]) -> str:
     """Return a hash of what files hold, one after the other."""
     found = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            found.update(hashlib.file_digest(file, "sha256").digest())
+        found.update(_sha256(path))
     return found.hexdigest()
+
+
+def _sha256(path: Path) -> bytes:
+    found = path.stat()
+    return _read_sha256(path.absolute(), found.st_size, found.st_mtime_ns)
+
+
+@cache  # a movie is asked for in each row of an analysis, and may be gigabytes
+def _read_sha256(path: Path, _size: int, _changed: int) -> bytes:
+    """Return the hash of a file that has a size and was last changed at a time."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _in_words(name: str, before: object, now: object) -> str:
