@@ -65,3 +65,30 @@ def test_own_results_are_by_index_whatever_the_frames_are_called(shot):
     _, evaluation = shot
     score = judged(replace(evaluation, settings=Settings(method="box-oracle")))
     assert score.objects[0].values["J"] == [1, 1, 1]
+
+
+@pytest.fixture
+def numbered(tmp_path, make):
+    """Six frames whose names are numbers from 1 on, each with its truth, and a folder for results."""
+    labels = make.squares(*((8, 2 + 3 * number) for number in range(6)))
+    for path in sorted(make.davis(tmp_path, {"shot": labels}).rglob("0*.*"), reverse=True):
+        path.rename(path.with_stem(f"{int(path.stem) + 1:05}"))
+    problems = tuple(find_problems("davis", tmp_path, EvaluationConfig()))
+    return labels, Evaluation(protocol="davis", problems=problems, results=tmp_path / "results")
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["indices", "names"])
+def test_names_that_are_numbers_are_read_in_one_way(numbered, make, first):
+    labels, evaluation = numbered
+    for frame in range(6):
+        make.masks(evaluation.results / "shot", labels[frame : frame + 1], name=f"{first + frame:05}")
+    assert set(judged(evaluation).objects[0].values["J"]) == {1}
+
+
+def test_names_that_may_be_those_of_frames_or_indices_are_refused(numbered, make):
+    labels, evaluation = numbered
+    for number in range(1, 6):
+        make.masks(evaluation.results / "shot", labels[:1], name=f"{number:05}")
+    said = r"00001\.png may belong to 00001, by its number, or to 00002, by its place; give the masks of all"
+    with pytest.raises(InputError, match=said):
+        prepare(evaluation)

@@ -62,7 +62,28 @@ def test_a_number_is_the_frames_index(tmp_path, name):
 def test_the_name_of_a_frames_file_comes_before_its_index(tmp_path):
     movie = frames_named(tmp_path, "00001.jpg", "00002.jpg", "00003.jpg")
     save(tmp_path / "masks" / "00001.png", labels(1))
-    assert read_annotations(tmp_path / "masks", movie).frames == (0,)
+    said = (
+        r"00001\.png is taken for the mask of frame 00001, as it has that name.*frame 00002 is meant, name it"
+    )
+    with pytest.warns(MaskTrackWarning, match=said):
+        assert read_annotations(tmp_path / "masks", movie).frames == (0,)
+
+
+@pytest.mark.parametrize(
+    ("masks", "frames"),
+    [
+        ((0, 3), (0, 3)),  # no frame is called 0, so these are indices, as in a result
+        (range(6), range(6)),
+        ((3, 6), (2, 5)),  # no frame has the index 6, so these are names
+        (range(1, 7), range(6)),
+    ],
+)
+def test_one_name_in_a_folder_says_how_all_are_meant(tmp_path, masks, frames, recwarn):
+    movie = frames_named(tmp_path, *(f"{number:05}.png" for number in range(1, 7)))
+    for number in masks:
+        save(tmp_path / "masks" / f"{number:05}.png", labels(1))
+    assert read_annotations(tmp_path / "masks", movie).frames == tuple(frames)
+    assert not recwarn
 
 
 def test_a_number_that_may_mean_two_frames_is_an_index_and_warned_of(tmp_path):
@@ -86,7 +107,7 @@ def test_masks_of_a_result_come_back_to_their_frames_without_a_word(tmp_path, re
         (("0000", "0001", "0002"), "00002", 2),  # numbers that are the indices, in another width
         (("0010", "0011", "0012"), "00012", 2),  # no frame has the index 12
         (("0010", "0011", "0012"), "00001", 1),  # no frame is called 1
-        (("0001", "0002", "0003"), "0002", 1),  # a frame's name
+        (("0001", "0002", "0003"), "0003", 2),  # a frame's name
         (("dawn", "day", "night"), "00002", 2),
     ],
 )

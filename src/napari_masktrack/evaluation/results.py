@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_masktrack.core.instances import Labels
+from napari_masktrack.core.movie import Movie
 from napari_masktrack.errors import AnnotationError, InputError, OutputError
 from napari_masktrack.evaluation.files import brightest_background, list_masks, read_any_object
 from napari_masktrack.evaluation.problems import BY_NUMBER, MATCHERS, OpenProblem, check_mask
-from napari_masktrack.io.masks import match_frame
+from napari_masktrack.io.masks import match_frame, read_names
 from napari_masktrack.io.refusal import refusing, shown
 from napari_masktrack.io.session_files import read_json, read_labels
 from napari_masktrack.io.session_lock import FolderLock
@@ -70,21 +71,33 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
 
 def _frames(opened: OpenProblem, folder: Path, files: Sequence[Path]) -> list[int | None]:
     """Find the frames of masks; all names of a folder are read in the same way."""
-    ours = (folder / RECORD).is_file()  # by index, whatever the frames are called
-    indexed = [match_frame(path.stem, opened.movie, named=not ours) for path in files]
-    if ours or opened.problem.match != BY_NUMBER:
-        return indexed
-    numbered = list(MATCHERS[BY_NUMBER](files, opened.movie))
-    fits = [set(opened.counted_frames) <= set(each) and None not in each for each in (numbered, indexed)]
-    if all(fits) and numbered != indexed:
-        both = zip(files, numbered, indexed, strict=True)
-        path, *places = next(each for each in both if each[1] != each[2])
-        one, other = (shown(opened.movie.frame_names[frame]) for frame in places if frame is not None)
-        raise AnnotationError(
-            f"{shown(path)} may belong to {one}, by its number, or to {other}, by its place; name all masks "
-            "there like the frames."
-        )
-    return indexed if fits == [False, True] else numbered
+    names, movie = [path.stem for path in files], opened.movie
+    if (folder / RECORD).is_file():  # by index, whatever the frames are called
+        return [match_frame(name, movie, named=False) for name in names]
+
+    def fits(frames: Sequence[int | None]) -> bool:
+        return set(opened.counted_frames) <= set(frames) and None not in frames
+
+    found = read_names(names, movie)
+    if found.doubtful and fits(found.placed) and (found.taken != found.placed or fits(found.named)):
+        doubt = _doubt(files, found.named, found.placed, movie)
+        raise AnnotationError(f"{doubt}; give the masks of all frames there, named like the frames.")
+    if opened.problem.match != BY_NUMBER:
+        return found.taken
+    numbered = list(MATCHERS[BY_NUMBER](files, movie))
+    if fits(numbered) and fits(found.taken) and numbered != found.taken:
+        doubt = _doubt(files, numbered, found.taken, movie)
+        raise AnnotationError(f"{doubt}; name all masks there like the frames.")
+    return found.taken if fits(found.taken) and not fits(numbered) else numbered
+
+
+def _doubt(
+    files: Sequence[Path], numbered: Sequence[int | None], placed: Sequence[int | None], movie: Movie
+) -> str:
+    """Say of the first mask with two readings which frames they mean."""
+    path, *places = next(each for each in zip(files, numbered, placed, strict=True) if each[1] != each[2])
+    one, other = (shown(movie.frame_names[frame]) for frame in places if frame is not None)
+    return f"{shown(path)} may belong to {one}, by its number, or to {other}, by its place"
 
 
 def read_result(opened: OpenProblem, files: Mapping[int, Path]) -> Iterator[tuple[int, Labels]]:

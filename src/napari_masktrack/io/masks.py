@@ -2,6 +2,8 @@
 
 import re
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +60,8 @@ def read_mask_folder(folder: Path, movie: Movie) -> Annotations:
 def read_mask_files(paths: list[Path], movie: Movie) -> Annotations:
     """Read label masks whose names say their frames; see `read_mask_folder`."""
     by_frame: dict[int, Path] = {}
-    for path in paths:
-        frame = match_frame(path.stem, movie)
+    found = read_names([path.stem for path in paths], movie)
+    for path, frame in zip(paths, found.taken, strict=True):
         if frame is None:
             raise AnnotationError(
                 f"{shown(path)} belongs to none of the {len(movie)} frame(s) of {movie.name!r}; name it like "
@@ -70,10 +72,60 @@ def read_mask_files(paths: list[Path], movie: Movie) -> Annotations:
                 f"{shown(path)} and {shown(by_frame[frame].name)} both belong to frame {frame}; keep one."
             )
         by_frame[frame] = path
-    _warn_of_numbers(paths, movie)
+    _warn_of_numbers(paths, movie, found)
     return Annotations(
         mask for frame, path in by_frame.items() for mask in _take(read_mask(path), frame, movie, shown(path))
     )
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the names of masks that lie together mean; see `read_names`.
+
+    Attributes
+    ----------
+    named : list of int or None
+        The frames with these names, or with these numbers as names.
+    placed : list of int or None
+        Where names are numbers, the frames with these indices.
+    taken : list of int or None
+        What counts; None for a name that means no frame.
+    doubtful : list of int
+        Positions in the lists where both readings are possible and differ.
+    """
+
+    named: list[int | None]
+    placed: list[int | None]
+    taken: list[int | None]
+    doubtful: list[int]
+
+
+def read_names(names: Sequence[str], movie: Movie) -> Readings:
+    """Find the frames that the names of masks mean, which lie together and are named in one way.
+
+    If one of them can only be an index, as 00000 is where the names of frames begin with 1, all numbers
+    are; if one can only be a name, all are names. Where nothing shows what is meant, `match_frame` decides.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the masks' files, without endings.
+    movie : Movie
+    """
+    numbers = _numbers_of(movie)
+    pairs = [(_named_frame(name, numbers), _placed_frame(name, movie, numbers)) for name in names]
+    named, placed = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    only_placed = any(own is None and place is not None for own, place in pairs)
+    only_named = any(own is not None and place is None for own, place in pairs)
+    if only_placed != only_named:
+        return Readings(named, placed, placed if only_placed else named, [])
+    exact = set(movie.frame_names)
+    taken = [
+        own if name in exact or place is None else place
+        for name, (own, place) in zip(names, pairs, strict=True)
+    ]
+    doubtful = [place for place, pair in enumerate(pairs) if None not in pair and pair[0] != pair[1]]
+    return Readings(named, placed, taken, doubtful)
 
 
 def match_frame(name: str, movie: Movie, *, named: bool = True) -> int | None:
@@ -94,38 +146,47 @@ def match_frame(name: str, movie: Movie, *, named: bool = True) -> int | None:
     int or None
         Index of the frame; None if there is no such frame.
     """
-    found = _possible_frames(name, movie, named=named)
-    return found[0] if found else None
-
-
-def _warn_of_numbers(paths: list[Path], movie: Movie) -> None:
-    """Warn if numbers that frames have in their names are taken as indices and no 0 shows what is meant."""
-    found = {path: _possible_frames(path.stem, movie) for path in paths}
-    doubtful = [path for path, frames in found.items() if len(frames) > 1]
-    if not doubtful or any(path.stem.strip("0") == "" and len(found[path]) == 1 for path in paths):
-        return
-    taken, named = (shown(movie.frame_names[frame]) for frame in found[doubtful[0]][:2])
-    warnings.warn(
-        f"{shown(doubtful[0].name)} is taken for the mask of frame {taken}, as numbers are counted from 0; "
-        f"if frame {named} is meant, name it like that frame's file.",
-        MaskTrackWarning,
-        stacklevel=2,
-    )
-
-
-def _possible_frames(name: str, movie: Movie, *, named: bool = True) -> list[int]:
-    """List the frames that a mask's name may mean, the one of this index first; see `match_frame`."""
     if named and name in movie.frame_names:
-        return [movie.frame_names.index(name)]
+        return movie.frame_names.index(name)
     number = _NUMBERED.fullmatch(name)
-    if number is None:
-        return []
-    index, digits = int(number[1]), number[1].lstrip("0")
-    found = [index] if index < len(movie) else []
-    if named:
-        own = (frame for frame, text in enumerate(movie.frame_names) if text.lstrip("0") == digits)
-        found += [frame for frame in own if frame != index]
-    return found
+    if number is not None and int(number[1]) < len(movie):
+        return int(number[1])
+    return _named_frame(name, _numbers_of(movie)) if named else None
+
+
+def _numbers_of(movie: Movie) -> dict[str, int]:
+    """Give the frames by their names, and by those that are numbers without leading zeros."""
+    names = list(enumerate(movie.frame_names))
+    bare = {text.lstrip("0"): frame for frame, text in reversed(names) if text.isdecimal()}
+    return bare | {text: frame for frame, text in names}
+
+
+def _named_frame(name: str, numbers: Mapping[str, int]) -> int | None:
+    """Find the frame of this name, or named by this number in another width."""
+    number = _NUMBERED.fullmatch(name)
+    return numbers.get(name, numbers.get(number[1].lstrip("0")) if number else None)
+
+
+def _placed_frame(name: str, movie: Movie, numbers: Mapping[str, int]) -> int | None:
+    """Find the frame of this index; of a name that is no number, the frame so called."""
+    if _NUMBERED.fullmatch(name) is None:
+        return _named_frame(name, numbers)
+    return match_frame(name, movie, named=False)
+
+
+def _warn_of_numbers(paths: list[Path], movie: Movie, found: Readings) -> None:
+    """Warn if numbers that frames have in their names may be indices and nothing shows what is meant."""
+    for place in found.doubtful[:1]:
+        pair, why = (found.placed[place], found.named[place]), "as numbers are counted from 0"
+        if found.taken[place] == found.named[place]:
+            pair, why = pair[::-1], "as it has that name, but numbers in a result are counted from 0"
+        taken, meant = (shown(movie.frame_names[frame]) for frame in pair if frame is not None)
+        warnings.warn(
+            f"{shown(paths[place].name)} is taken for the mask of frame {taken}, {why}; if frame {meant} is "
+            "meant, name it like that frame's file.",
+            MaskTrackWarning,
+            stacklevel=2,
+        )
 
 
 def read_mask(path: Path) -> NDArray[Any]:
