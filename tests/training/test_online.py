@@ -191,14 +191,38 @@ def test_every_painted_object_on_every_frame_is_a_lesson(monkeypatch):
     assert all(dreamt)
 
 
-def test_a_scribble_teaches_only_where_it_was_drawn(monkeypatch):
+def strokes_of(count):
+    """Strokes across several objects, which all look the same, and beside them."""
     inside, outside = np.zeros((2, 96, 128), bool)
     y, x = np.argwhere(SYNTHETIC.labels[0] == 1).mean(axis=0).astype(int)
     inside[y, x - 4 : x + 4], outside[y - 20, x - 5 : x + 5] = True, True
-    ((scene,), (dreamt,)) = scenes_of(Annotations([Scribble(0, 1, inside, outside)]), monkeypatch)
-    assert scene.target.sum() == 8
-    assert scene.known.sum() == 18
-    assert not dreamt
+    return [Scribble(0, label + 1, inside, outside) for label in range(count)]
+
+
+def test_strokes_of_few_objects_teach_nothing():
+    # of strokes alone the network would learn that everything is object
+    assert list(finetune(tiny(), MOVIE, Annotations(strokes_of(SEVERAL - 1)), QUICK)) == []
+
+
+def test_strokes_of_several_objects_teach_the_masks_that_the_network_finds_for_them(monkeypatch):
+    network = tiny()
+    with torch.no_grad():
+        network.state_dict()["head.fc8.bias"].fill_(50.0)  # sees the object everywhere
+    scenes, dreamt = scenes_of(Annotations(strokes_of(SEVERAL)), monkeypatch, network)
+    assert len(scenes) == SEVERAL
+    assert all(scene.known.all() for scene in scenes)
+    assert all(scene.target.sum() > 8 for scene in scenes)
+    assert not any(scene.target.all() for scene in scenes)  # not where it is said to be something else
+    assert all(dreamt)
+
+
+def test_strokes_beside_what_is_painted_are_learned(monkeypatch):
+    mask = SYNTHETIC.labels[0] == 1
+    beside = np.zeros_like(mask)
+    beside[2, 5:15] = True
+    painted = Mask(0, 1, mask | beside)
+    ((scene,), _) = scenes_of(Annotations([painted, Scribble(0, 1, ~mask & mask, beside)]), monkeypatch)
+    assert scene.target.sum() == mask.sum()
 
 
 def box_of(label, grow=2):

@@ -17,9 +17,9 @@ from napari_masktrack.training.scenes import Scene, surroundings
 ROOM = 512 * 2**20
 """Bytes of lessons kept in memory: some hundred objects in frames of usual size."""
 SEVERAL = 3
-"""Objects that are given by boxes, from which on the masks found in them are learned from."""
+"""Objects given by boxes or strokes, from which on the masks found for them are learned from."""
 SURE = 0.8
-"""J that the network must expect of the mask that it finds in a box, to learn from it."""
+"""J that the network must expect of the mask that it finds for a box or strokes, to learn from it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Lessons(Sequence[Lesson]):
     Parameters
     ----------
     items : iterable of Annotation
-        All painted; each decides every pixel or has pixels called object, see `settled`.
+        All painted; each decides every pixel, see `settled`.
     movie : Movie
     room : int
         Bytes of lessons to keep; at least one lesson is kept.
@@ -96,10 +96,11 @@ class Lessons(Sequence[Lesson]):
 
 
 def settled(items: Iterable[Annotation], movie: Movie, resolver: Resolver) -> Iterator[Annotation]:
-    """Yield the items that say which pixels are object; of boxes, the masks that the network finds in them.
+    """Yield what decides every pixel; of boxes and strokes, the masks that the network finds for them.
 
-    Only if there are boxes of several objects: what the masks of one have in common may be a mistake that
-    the network would learn (docs/benchmarks.md). Boxes of which it is not sure are left out, too.
+    Only if there are such of several objects: what the masks of one have in common may be a mistake that
+    the network would learn. What it is not sure of is left out, too. Of strokes alone it would learn that
+    everything is object (docs/benchmarks.md).
 
     Parameters
     ----------
@@ -113,13 +114,12 @@ def settled(items: Iterable[Annotation], movie: Movie, resolver: Resolver) -> It
         The frame cannot be read.
     """
     drawn = [item for item in items if item.is_painted(movie.shape)]
-    clear = [item.exact or bool(item.supervision(movie.shape)[0].any()) for item in drawn]
-    boxed = {item.label for item, is_clear in zip(drawn, clear, strict=True) if not is_clear}
-    for item, is_clear in zip(drawn, clear, strict=True):
-        if is_clear:
+    meant = {item.label for item in drawn if not item.exact}
+    for item in drawn:
+        if item.exact:
             yield item
-        elif len(boxed) >= SEVERAL:
+        elif len(meant) >= SEVERAL:
             found, confidence = resolver.resolve(item, movie.image(item.frame))
             if found is not None and confidence >= SURE:
-                known = item.supervision(movie.shape)[1]
-                yield Mask(item.frame, item.label, found.to_mask(movie.shape) & ~known)
+                target, known = item.supervision(movie.shape)
+                yield Mask(item.frame, item.label, (found.to_mask(movie.shape) & ~known) | target)

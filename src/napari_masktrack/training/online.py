@@ -48,9 +48,9 @@ def finetune(
         On the device where it should train.
     movie : Movie
     annotations : Annotations
-        Masks and polygons teach everywhere, scribbles where they were drawn; a box is first turned
-        into a mask by the network, of which the part within the box counts, if the network is sure of
-        it. Where nothing is left to learn from, no step is made.
+        Masks and polygons teach everywhere. Boxes and strokes are first turned into masks by the network;
+        these teach if there are several objects of that kind, and if the network is sure of them. Where
+        nothing is left to learn from, no step is made.
     config : FinetuneConfig
     samples : SampleConfig, optional
         What guidance is like; an ablation changes it. The size and the share of samples that are
