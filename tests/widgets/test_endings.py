@@ -5,6 +5,8 @@ import weakref
 
 import pytest
 
+from napari_masktrack.errors import InputError
+from napari_masktrack.widgets.moving import save_as
 from napari_masktrack.widgets.worker import Job
 
 
@@ -75,3 +77,51 @@ def test_nothing_is_left_of_work_that_failed(dock, qtbot):
         gc.collect()
     assert [batch() for batch in batches] == [None] * 3
     qtbot.waitUntil(lambda: dock.runner.findChildren(Job) == [dock.runner.job])
+
+
+def test_each_work_is_told_its_own_end_once_and_nothing_else_is_begun_meanwhile(dock, qtbot):
+    ends, items = [], []
+    for name in ("first", "second"):
+        dock.runner.start(
+            lambda: iter([1, 2]), "a test", items.append, then=lambda end, n=name: ends.append((n, end))
+        )
+        with pytest.raises(InputError, match="being worked on"):
+            dock.runner.start(lambda: iter([3]), "another", items.append, then=ends.append)
+        qtbot.waitUntil(lambda: not dock.runner.is_running)
+    assert ends == [("first", "done"), ("second", "done")]
+    assert items == [1, 2, 1, 2]
+
+
+def test_work_that_another_one_begins_at_its_end_is_told_its_own(dock, qtbot):
+    def go_on(ending):
+        ends.append(ending)
+        dock.runner.start(lambda: iter([1 / 0]), "a test", ends.append, then=ends.append)
+
+    ends = []
+    dock.runner.start(lambda: iter([1]), "a test", lambda _: None, then=go_on)
+    qtbot.waitUntil(lambda: len(ends) == 2)
+    assert ends == ["done", "failed"]
+
+
+def test_an_export_during_a_run_is_refused_and_never_called_done(worked, tracker, finish, tmp_path):
+    tracker.frame_seconds = 0.05
+    worked.bar.run.click()
+    with pytest.raises(InputError, match="being worked on"):
+        worked.sessions.export(tmp_path / "masks.tif", "tif")
+    finish(worked)
+    assert worked.bar.message.text().startswith("\N{CHECK MARK} Done")
+    worked.sessions.export(tmp_path / "masks.tif", "tif")
+    finish(worked)
+    assert worked.bar.message.text() == f"\N{CHECK MARK} Exported 8 frames to {tmp_path / 'masks.tif'}."
+    assert (tmp_path / "masks.tif").exists()
+
+
+def test_a_session_is_copied_nowhere_during_a_run(worked, tracker, finish, tmp_path):
+    tracker.frame_seconds = 0.05
+    worked.sessions.create(tmp_path / "mine.masktrack")
+    worked.bar.run.click()
+    with pytest.raises(InputError, match="being worked on"):
+        save_as(worked.sessions, tmp_path / "other.masktrack")
+    finish(worked)
+    assert not (tmp_path / "other.masktrack").exists()
+    assert worked.sessions.session.folder == tmp_path / "mine.masktrack"

@@ -51,7 +51,6 @@ class Commands:
         self._taken: dict[int, NDArray[np.bool_]] = {}
         self.workspace.movie_changed.connect(lambda: self._taken.clear())
         self._hidden: int | None = None
-        self._last = ""
         self._left = 0
         self._made: Counter[str] = Counter()
         self.runner.framed.connect(self._count)
@@ -100,9 +99,14 @@ class Commands:
         return Plan(model=finetune.model, device=finetune.device.currentData(), **given)
 
     def run(self) -> None:
-        """Fine-tune and propagate, as the sections say."""
-        if self.runner.is_running:
-            return
+        """Fine-tune and propagate, as the sections say.
+
+        Raises
+        ------
+        MaskTrackError
+            It cannot be done; says why.
+        """
+        self.runner.require_idle()
         self.workspace.require_restored()
         drawings = self.workspace.require_drawings()
         config = self.dock.finetune.value()
@@ -117,7 +121,6 @@ class Commands:
         )
         plan.annotations.check(len(plan.movie), plan.movie.shape)
         frames = self._reached(plan)
-        self._last = "run"
         self._hand_over(drawings, frames)
         self._made.clear()
         if config is not None:
@@ -125,7 +128,7 @@ class Commands:
             self.dock.finetune.plot.show()
         self.dock.propagate.begin_search()
         self.show_result(always=True)
-        self.runner.run(replace(plan, frames=frames))
+        self.runner.run(replace(plan, frames=frames), self._end_run)
         for frame, label in drawings.lonely[:1]:
             self.dock.bar.say(
                 f"Object {label} on frame {frame}: a stroke beside it counts only together with one on it; "
@@ -174,18 +177,17 @@ class Commands:
         self._handed = {each for each, touched in around.items() if touched and set(touched) <= set(frames)}
         drawings.corrected -= self._handed
 
-    def finish(self, ending: str) -> None:
-        """Tidy up after work."""
+    def finish(self, _ending: str) -> None:
+        """Tidy up after any work."""
         finetune = self.dock.finetune
         if self.runner.engine.tuned:
             finetune.set_model(None)
             self.dock.sessions.keep_weights()
         if self.workspace.session is not None:
             finetune.set_former(self.workspace.session.former.latest_weights)
-        if self._last != "run":
-            self._last = ""
-            return
-        self._last = ""
+
+    def _end_run(self, ending: str) -> None:
+        """Say what became of a propagation, and show what can be said of its result."""
         drawings, handed = self.workspace.drawings, self._handed
         self._handed = set()
         if drawings is not None and ending != "done":
@@ -344,8 +346,7 @@ class Commands:
                 self.runner.advance()
             scores.append(item)
 
-        def end(_ending: str, _message: str) -> None:
-            self.runner.ended.disconnect(end)
+        def end(_ending: str) -> None:
             if close is not None:
                 close()
             if scores or left_out:
@@ -354,8 +355,7 @@ class Commands:
                     self.workspace.result.set_scores({(each.frame, each.label): each.J for each in scores})
                 self.dock.sessions.save_numbers()
 
-        self.runner.ended.connect(end)
-        self.runner.start(work, "comparison", take)
+        self.runner.start(work, "comparison", take, then=end)
 
     def revert(self) -> None:
         """Take the last propagation back."""

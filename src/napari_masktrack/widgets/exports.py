@@ -38,8 +38,9 @@ def export(dock: "MaskTrackDock", path: Path, kind: str) -> None:
     Raises
     ------
     InputError
-        There is no result, or the place cannot be used.
+        Something is being worked on, there is no result, or the place cannot be used.
     """
+    dock.runner.require_idle()
     result = dock.workspace.result
     if result is None or not result.done:
         raise InputError("There is no result to export yet; propagate first.")
@@ -53,12 +54,10 @@ def export(dock: "MaskTrackDock", path: Path, kind: str) -> None:
                 writer.write(frame, np.asarray(array[view.layout.key(frame)]))
                 yield frame
 
-    def end(ending: str, _message: str) -> None:
-        dock.runner.ended.disconnect(end)
+    def end(ending: str) -> None:
         if ending == "done":
             missing = len(view) - len(frames)
             rest = f"; {missing} frames had no result" if missing else ""
             dock.bar.say(f"Exported {len(frames)} frames to {path}{rest}.", "good")
 
-    dock.runner.ended.connect(end)
-    dock.runner.start(work, "export", lambda _: dock.runner.advance())
+    dock.runner.start(work, "export", lambda _: dock.runner.advance(), then=end)

@@ -62,13 +62,11 @@ class Imports:
             yield Phase(f"Reading {what}")
             yield read(path, more, view)
 
-        def end(_ending: str, _message: str) -> None:
-            self.runner.ended.disconnect(end)
+        def end(_ending: str) -> None:
             if found and self.workspace.drawings is drawings:
                 self.dock.attempt(lambda: self._draw(drawings, found[0], what))
 
-        self.runner.ended.connect(end)
-        self.runner.start(work, "importing", found.append)
+        self.runner.start(work, "importing", found.append, then=end)
 
     def finish(self) -> None:
         """Draw all that was read, now."""

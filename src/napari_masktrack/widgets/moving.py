@@ -20,9 +20,10 @@ def save_as(sessions: "Sessions", folder: Path) -> None:
     Raises
     ------
     InputError
-        There is no session, or the folder cannot be used.
+        Something is being worked on, there is no session, or the folder cannot be used.
     """
     session, dock = sessions.session, sessions.dock
+    dock.runner.require_idle()
     if session is None:
         raise InputError("There is no session yet; press 'Save session' first.")
     sessions.slices.finish()
@@ -33,8 +34,7 @@ def save_as(sessions: "Sessions", folder: Path) -> None:
         yield Phase("Copying the session")
         yield from copy.run()
 
-    def end(ending: str, _message: str) -> None:
-        dock.runner.ended.disconnect(end)
+    def end(ending: str) -> None:
         if ending != "done":
             return  # the thread took the copy away
         if sessions.session is not session:
@@ -53,5 +53,4 @@ def save_as(sessions: "Sessions", folder: Path) -> None:
         sessions.say_where()
         dock.bar.say(f"Saved in {session.folder} from now on; {before} stays as it was.", "good")
 
-    dock.runner.ended.connect(end)
-    dock.runner.start(work, "copying the session", lambda _: None)
+    dock.runner.start(work, "copying the session", lambda _: None, then=end)

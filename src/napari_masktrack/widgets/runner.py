@@ -34,7 +34,7 @@ class Runner(QObject):
     framed : Signal(object)
         A `FrameResult` that is in the layer now.
     ended : Signal(str, str)
-        As of `Job`.
+        As of `Job`; what is to be done after some work alone is for the `then` of `start`.
     """
 
     trained = Signal(object)
@@ -58,6 +58,7 @@ class Runner(QObject):
         self._shown, self._told = 0, 0.0
         self._writing = False
         self._take: Callable[[Any], None] | None = None
+        self._then: Callable[[str], object] | None = None
         bar.cancelled.connect(self.cancel)
 
     @property
@@ -76,8 +77,9 @@ class Runner(QObject):
         if self.is_running:
             raise InputError("Something is being worked on; wait, or press Cancel, then try again.")
 
-    def run(self, plan: Plan) -> None:
-        """Fine-tune and propagate."""
+    def run(self, plan: Plan, then: Callable[[str], object]) -> None:
+        """Fine-tune and propagate; `then`, and what is raised: as of `start`."""
+        self.require_idle()
         self._seconds = None if plan.finetune is None else plan.finetune.seconds
         self._least = 0 if plan.finetune is None else plan.finetune.least
         self._probability = plan.probability
@@ -90,7 +92,8 @@ class Runner(QObject):
             }
         }
         layers = self.workspace.show_result(probability=plan.probability)
-        self.start(lambda: self._work(plan), "fine-tuning and propagation", self._route, before=layers)
+        title = "fine-tuning and propagation"
+        self.start(lambda: self._work(plan), title, self._route, then=then, before=layers)
 
     def _work(self, plan: Plan) -> Iterator[Any]:
         """Run in the thread, where also that is imported with which the window writes frames to disk."""
@@ -104,17 +107,36 @@ class Runner(QObject):
         title: str,
         take: Callable[[Any], None],
         *,
+        then: Callable[[str], object] | None = None,
         before: Iterator[object] | None = None,
     ) -> None:
-        """Do any work; what is not a `Phase` goes to `take`, on the main thread; `before`: as `Job.start`."""
-        if self.is_running:
-            return
+        """Do any work.
+
+        Parameters
+        ----------
+        work : callable
+            As of `Job`.
+        title : str
+            What is done, in words for the user.
+        take : callable
+            Is given, on the main thread, each item that is not a `Phase`.
+        then : callable, optional
+            Is told how this work ended: 'done', 'cancelled' or 'failed'; a failure is said already.
+        before : iterator, optional
+            As of `Job.start`.
+
+        Raises
+        ------
+        InputError
+            There is other work.
+        """
+        self.require_idle()
         for former in self.findChildren(Job):
             if former.thread_ended:
                 former.deleteLater()
         # The thread of a cancelled job may still be at its last step, with the same network.
         self.job = Job(work, title=title, after=self.job, parent=self)
-        self._take = take
+        self._take, self._then = take, then
         self.job.arrived.connect(self._arrive)
         self.job.ended.connect(self._end)
         self.bar.set_running(running=True)
@@ -205,10 +227,12 @@ class Runner(QObject):
             self.workspace.result.end()
             self.workspace.result_changed.emit()
         self._writing = False
-        self._take = None
+        then, self._take, self._then = self._then, None, None
         if ending == "failed":
             self.bar.say(message, "error")
         self.ended.emit(ending, message)
+        if then is not None:
+            then(ending)
 
     def _close_activity(self) -> None:
         if self._activity is not None:
