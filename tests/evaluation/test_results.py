@@ -1,11 +1,13 @@
 """Masks of any program find the frames that they belong to."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
 from napari_masktrack.config import EvaluationConfig
-from napari_masktrack.errors import InputError
+from napari_masktrack.errors import InputError, WorkError
+from napari_masktrack.evaluation.exhibits import Curve, Exhibit
 from napari_masktrack.evaluation.jobs import Finished
 from napari_masktrack.evaluation.methods import Settings
 from napari_masktrack.evaluation.protocols import find_problems
@@ -92,3 +94,18 @@ def test_names_that_may_be_those_of_frames_or_indices_are_refused(numbered, make
     said = r"00001\.png may belong to 00001, by its number, or to 00002, by its place; give the masks of all"
     with pytest.raises(InputError, match=said):
         prepare(evaluation)
+
+
+@pytest.mark.parametrize("ending", [".json", ".csv", ".md", ".png"])
+def test_an_exhibit_that_finds_no_room_is_a_failure_and_no_bad_input(tmp_path, monkeypatch, ending):
+    def replace_file(source, target, *, usual=os.replace):
+        if str(target).endswith(ending):
+            raise OSError(28, "No space left on device")
+        usual(source, target)
+
+    if ending == ".png":
+        pytest.importorskip("matplotlib")
+    monkeypatch.setattr(os, "replace", replace_file)
+    exhibit = Exhibit(rows=[{"J": 1}], lines=["# J"], content={}, curves=[Curve("J", [1, 2], [0, 1])])
+    with pytest.raises(WorkError, match=rf"curve\{ending} was not saved \(No space left"):
+        exhibit.write(tmp_path, "curve")

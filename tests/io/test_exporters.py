@@ -507,8 +507,13 @@ def test_metrics_become_a_table(tmp_path):
         ]
 
 
-def test_no_metrics_and_no_folder_are_refused(tmp_path):
+def test_no_metrics_are_refused(tmp_path):
     with pytest.raises(OutputError, match="no metrics"):
         save_metrics_csv(tmp_path / "a.csv", [])
-    with pytest.raises(OutputError, match="cannot be written"):
-        save_metrics_csv(tmp_path / "no" / "a.csv", [{"J": 1}])
+
+
+def test_a_table_that_finds_no_room_is_a_failure_and_no_bad_input(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(WorkError, match=r"a\.csv was not saved \(No space left on device\)"):
+        save_metrics_csv(tmp_path / "a.csv", [{"J": 1}])
+    assert list(tmp_path.iterdir()) == []

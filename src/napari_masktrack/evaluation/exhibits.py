@@ -10,7 +10,7 @@ from napari_masktrack.evaluation.plot import COLOURS, MISSING, can_plot, new_fig
 from napari_masktrack.evaluation.protocols import say_left_out
 from napari_masktrack.evaluation.report import write_text
 from napari_masktrack.io.exporters import save_metrics_csv
-from napari_masktrack.io.session_files import write_json
+from napari_masktrack.io.session_files import saving, write_json
 
 _MARKERS = "os^D"
 _SHADES = 5
@@ -94,16 +94,23 @@ class Exhibit:
         -------
         list of str
             The Markdown.
+
+        Raises
+        ------
+        WorkError
+            The disk refused.
         """
         rows = [dict(row) for row in self.rows]
         write_json(folder / f"{stem}.json", {**self.content, "left out": [*self.left_out], "rows": rows})
         save_metrics_csv(folder / f"{stem}.csv", self.rows)
         lines = [*self.lines, *(["", say_left_out(self.left_out)] if self.left_out else [])]
         if self.curves and can_plot():
-            self._draw(folder / f"{stem}.png")
+            with saving(folder / f"{stem}.png"):
+                self._draw(folder / f"{stem}.png")
         elif self.curves:
             lines += ["", MISSING]
-        write_text(folder / f"{stem}.md", lines)
+        with saving(folder / f"{stem}.md"):
+            write_text(folder / f"{stem}.md", lines)
         return lines
 
     def _draw(self, path: Path) -> None:

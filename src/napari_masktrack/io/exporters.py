@@ -6,7 +6,7 @@ The path chooses the format: a folder receives PNG masks, ``.tif`` a stack, ``.z
 
 import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from os import PathLike
@@ -15,6 +15,7 @@ from pathlib import Path
 from napari_masktrack.errors import OutputError
 from napari_masktrack.io.coco import CocoWriter
 from napari_masktrack.io.ctc import CtcWriter
+from napari_masktrack.io.session_files import saving
 from napari_masktrack.io.targets import replacing
 from napari_masktrack.io.writers import LARGEST, Labels, LabelWriter, Layout, PngWriter, TifWriter, ZarrWriter
 
@@ -79,6 +80,7 @@ def open_writer(
     labels_max: int,
     first: int = 0,
     kind: str | None = None,
+    images: Sequence[str] = (),
 ) -> LabelWriter:
     """Open a writer for the label images of a movie; all checks are done here, before the work.
 
@@ -97,6 +99,8 @@ def open_writer(
         begin with this frame.
     kind : str, optional
         A key of ``EXPORTERS``, where the path alone does not say it (``"ctc"``).
+    images : sequence of str, optional
+        Names of the files of all frames of the movie, as ``coco.image_names`` gives them; for COCO.
 
     Returns
     -------
@@ -113,7 +117,10 @@ def open_writer(
     kind = kind or _kind(Path(path))
     if kind not in EXPORTERS:
         raise OutputError(f"There is no export format {kind!r}; choose one of {', '.join(EXPORTERS)}.")
-    return EXPORTERS[kind].writer(path, layout)
+    writer = EXPORTERS[kind].writer(path, layout)
+    if isinstance(writer, CocoWriter):
+        writer.images = images
+    return writer
 
 
 def save_metrics_csv(path: str | PathLike[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -130,19 +137,19 @@ def save_metrics_csv(path: str | PathLike[str], rows: Iterable[Mapping[str, obje
     Raises
     ------
     OutputError
-        There is no row, or the file cannot be written.
+        There is no row.
+    WorkError
+        The disk refused.
     """
     table = [dict(row) for row in rows]
     columns = list(dict.fromkeys(name for row in table for name in row))
     if not columns:
         raise OutputError(f"There are no metrics to write to {path}; compute some first.")
-    try:
-        with replacing(Path(path)) as part, part.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows([_cell(row.get(name)) for name in columns] for row in table)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+    place = Path(path)
+    with saving(place), replacing(place) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(name)) for name in columns] for row in table)
 
 
 def _kind(path: Path) -> str:

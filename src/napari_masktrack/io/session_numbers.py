@@ -38,7 +38,9 @@ class SessionNumbers:
         Raises
         ------
         OutputError
-            The session is open to read only, or the file cannot be written.
+            The session is open to read only.
+        WorkError
+            The disk refused.
         """
         self._save(METRICS, rows)
 
