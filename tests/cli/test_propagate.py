@@ -1,6 +1,7 @@
 """`masktrack propagate`: every frame is written, named by its index, with the painted ones as they were."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -290,3 +291,16 @@ def test_the_table_has_its_columns_whatever_is_known(propagate, place, line, row
     assert lines[0] == "frame,label,confidence,from_frame,agreement\n"
     assert len(lines) == 1 + rows
     assert all(line.endswith(",\n") for line in lines[1:])
+
+
+def test_coco_images_are_named_as_the_frames_of_the_movie(run, place, weights):
+    pytest.importorskip("pycocotools")
+    (place / "movie").mkdir()
+    names = [f"cell {frame}.png" for frame in range(FRAMES)]
+    for name, image in zip(names, movie(place), strict=True):
+        Image.fromarray(image).save(place / "movie" / name)
+    line = f"propagate movie --model {{weights}} {FAST} --annotations painted --frames 1: --output a.json"
+    (place / "painted" / "00000.png").rename(place / "painted" / "cell 1.png")
+    assert run(line, weights=weights).code == 0
+    content = json.loads((place / "a.json").read_text())
+    assert [each["file_name"] for each in content["images"]] == names[1:]

@@ -1,9 +1,11 @@
 """`masktrack propagate --session`: what the window began goes on in the terminal, and nothing is lost."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
@@ -72,6 +74,22 @@ def test_with_output_the_session_is_only_read_even_while_it_is_open(propagate, s
         assert propagate("--output masks").code == 0
     assert len(list((place / "masks").iterdir())) == FRAMES
     assert result(session) == {}
+
+
+@pytest.mark.parametrize("named", ["", "images"])
+def test_coco_images_of_a_session_are_named_as_the_frames_of_its_movie(propagate, place, named):
+    pytest.importorskip("pycocotools")
+    names = [f"cell {frame}.png" for frame in range(FRAMES)]
+    (place / "images").mkdir()
+    for name, image in zip(names, tifffile.imread(place / "movie.tif"), strict=True):
+        Image.fromarray(image).save(place / "images" / name)
+    movie = open_movie(place / "images")
+    reference = MovieReference.of(movie, path=place / "images")
+    with Session.create(place / "mine.masktrack", reference, settings=SETTINGS) as made:
+        made.save_annotation(0, np.asarray(Image.open(place / "painted" / "00000.png")))
+    assert propagate(f"{named} --output a.json").code == 0
+    images = json.loads((place / "a.json").read_text())["images"]
+    assert [each["file_name"] for each in images] == names
 
 
 def test_a_range_replaces_only_its_frames_and_can_be_taken_back(propagate, session):

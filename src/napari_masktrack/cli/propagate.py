@@ -176,6 +176,7 @@ def _open_files(options: Namespace) -> "tuple[Movie, Annotations]":
 
 
 def _open_sink(options: Namespace, movie: "Movie", annotations: "Annotations", frames: range) -> Sink:
+    from napari_masktrack.io.coco import image_names
     from napari_masktrack.io.exporters import open_writer
 
     writer = open_writer(
@@ -184,6 +185,7 @@ def _open_sink(options: Namespace, movie: "Movie", annotations: "Annotations", f
         shape=movie.shape,
         labels_max=annotations.labels[-1],
         first=frames.start,
+        images=image_names(movie, options.movie),
     )
     return Sink(writer, options.confidence)
 

@@ -115,6 +115,7 @@ def prepare(options: Namespace, session: "Session") -> propagate.Job:
     def open_input() -> "tuple[Movie, Annotations]":
         from napari_masktrack.io.refusal import shown
 
+        options.movie = options.movie or session.movie.find(session.folder)
         movie, annotations = session.open_movie(options.movie), session.annotations()
         if not annotations.items:
             raise AnnotationError(f"Nothing is annotated in {shown(session.folder)}; paint in the window.")
