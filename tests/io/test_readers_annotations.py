@@ -317,6 +317,8 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path, read):
         "\ufeffFrame; Label; y0; x0; y1; x1\r\n0;1;2;3;10;12\r\n\r\n7;300;0;0;20;30",
         "name\tx1\ty1\tx0\ty0\tlabel\tframe\na\t12\t10\t3\t2\t1\t0\nb\t30\t20\t0\t0\t300\t7\n",
         'frame,label,y0,x0,y1,x1\n"0","1","2.0","3","10","12"\n7,300,0,0,20,30,surplus\n',
+        '"","frame","label","y0","x0","y1","x1"\n"1",0,1,2,3,10,12\n"2",7,300,0,0,20,30\n',  # as R does
+        '"frame"; "label"; "y0"; "x0"; "y1"; "x1"\n0; "1"; 2; 3; 10; 12\n7; 300; 0; 0; 20; 30\n',
     ],
 )
 def test_boxes_are_read_from_csv(tmp_path, text):

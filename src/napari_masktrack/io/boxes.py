@@ -17,10 +17,12 @@ def read_box_file(path: Path, movie: Movie) -> Annotations:
     """Read boxes; see `read_boxes` in `readers`."""
     with refusing(path, AnnotationError):
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+        separator = max(_SEPARATORS, key="".join(lines[:1]).count)
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        rows = [(reader.line_num, cells) for cells in reader]
     if not any(line.strip() for line in lines):
         raise AnnotationError(f"{shown(path)} is empty; give the columns {', '.join(COLUMNS)}.")
-    separator = max(_SEPARATORS, key=lines[0].count)
-    header = [name.strip().lower() for name in lines[0].split(separator)]
+    header = [name.strip().lower() for name in rows[0][1]]
     missing = [name for name in COLUMNS if name not in header]
     if missing:
         raise AnnotationError(
@@ -28,7 +30,7 @@ def read_box_file(path: Path, movie: Movie) -> Annotations:
             f"{', '.join(COLUMNS)}."
         )
     boxes: dict[tuple[int, int], Box] = {}
-    for number, cells in enumerate(csv.reader(lines[1:], delimiter=separator), start=2):
+    for number, cells in rows[1:]:
         if not any(cell.strip() for cell in cells):
             continue
         where = f"{shown(path)}, line {number}"
