@@ -11,7 +11,9 @@ from napari_masktrack.evaluation.exhibits import Curve, Exhibit
 from napari_masktrack.evaluation.jobs import Finished
 from napari_masktrack.evaluation.methods import Settings
 from napari_masktrack.evaluation.protocols import find_problems
+from napari_masktrack.evaluation.report import report_lines
 from napari_masktrack.evaluation.run import Evaluation, evaluate, prepare
+from napari_masktrack.evaluation.summary import summarise
 
 
 def judged(evaluation):
@@ -109,3 +111,17 @@ def test_an_exhibit_that_finds_no_room_is_a_failure_and_no_bad_input(tmp_path, m
     exhibit = Exhibit(rows=[{"J": 1}], lines=["# J"], content={}, curves=[Curve("J", [1, 2], [0, 1])])
     with pytest.raises(WorkError, match=rf"curve\{ending} was not saved \(No space left"):
         exhibit.write(tmp_path, "curve")
+
+
+@pytest.mark.parametrize("content", ['{"command": "train", "epochs": 3}', '{"method": "theirs"}'])
+def test_a_record_of_another_program_says_nothing(numbered, make, content):
+    labels, evaluation = numbered
+    make.masks(evaluation.results / "shot", labels[1:], name="{:05}")
+    for path in sorted((evaluation.results / "shot").iterdir(), reverse=True):
+        path.rename(path.with_stem(f"{int(path.stem) + 2:05}"))  # named like the frames
+    (evaluation.results / "shot" / "run.json").write_text(content)
+    assert not prepare(evaluation)
+    (step,) = (step for step in evaluate(evaluation, ()) if isinstance(step, Finished))
+    assert set(step.result.score.objects[0].values["J"]) == {1}
+    lines = report_lines(summarise(evaluation, [step.result]))
+    assert "Results of results." in lines

@@ -72,7 +72,7 @@ def find_result(opened: OpenProblem, folder: Path) -> dict[int, Path]:
 def _frames(opened: OpenProblem, folder: Path, files: Sequence[Path]) -> list[int | None]:
     """Find the frames of masks; all names of a folder are read in the same way."""
     names, movie = [path.stem for path in files], opened.movie
-    if (folder / RECORD).is_file():  # by index, whatever the frames are called
+    if read_record(folder) is not None:  # by index, whatever the frames are called
         return [match_frame(name, movie, named=False) for name in names]
 
     def fits(frames: Sequence[int | None]) -> bool:
@@ -123,9 +123,8 @@ def read_record(folder: Path) -> Record | None:
         There is such a file, but it is damaged.
     """
     path = folder / RECORD
-    if not path.is_file():
-        return None
-    return read_json(path)
+    record = read_json(path) if path.is_file() else {}
+    return record if {"napari_masktrack", "method"} <= record.keys() else None
 
 
 @contextmanager
