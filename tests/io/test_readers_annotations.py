@@ -162,6 +162,15 @@ def test_masks_of_1_bit_mark_object_1(tmp_path):
     assert read_annotations(tmp_path / "masks", MOVIE).labels == (1,)
 
 
+@pytest.mark.parametrize("ids", [(7,), (300,)])
+def test_masks_are_read_however_large(tmp_path, monkeypatch, ids):
+    save(tmp_path / "masks" / "0.png", labels(*ids, dtype=np.uint16))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", SHAPE[0] * SHAPE[1] // 3)  # Pillow refuses twice as many
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "masks" / "0.png")
+    assert read_annotations(tmp_path / "masks", MOVIE).labels == ids
+
+
 @pytest.mark.parametrize("name", ["0.png", "0.tif"])
 def test_masks_of_16_bits_keep_their_ids(tmp_path, name):
     save(tmp_path / "masks" / name, labels(300, 65535, dtype=np.uint16))

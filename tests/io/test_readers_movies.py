@@ -107,6 +107,15 @@ def test_jpeg_is_read(tmp_path):
     assert abs(movie.raw(1).astype(int) - smooth[1]).max() < 8
 
 
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp"])
+def test_frames_are_read_however_large(tmp_path, monkeypatch, ending):
+    save_images(tmp_path, np.zeros((2, 20, 30), np.uint8), [f"a.{ending}", f"b.{ending}"])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)  # Pillow itself refuses twice as many
+    movie = open_movie(tmp_path)
+    assert (len(movie), movie.shape) == (2, (20, 30))
+    assert not movie.raw(1).any()
+
+
 def test_a_palette_becomes_colour_and_alpha_is_left_out(tmp_path):
     picture = Image.fromarray(COLOUR[0] // 64 * 64).quantize(256)
     picture.save(tmp_path / "0.png")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -172,11 +173,25 @@ def read_head(path: Path) -> Head:
 
 
 def open_picture(path: Path, formats: tuple[str, ...] = _FORMATS) -> "ImageFile":
-    """Open a picture with Pillow; only its head is read."""
-    from PIL import Image
+    """Open a picture with Pillow, however large; only its head is read.
+
+    What Pillow's own `open` adds is a limit of 179 megapixels against files from strangers, which counts
+    for the whole process: these are the user's, and other plugins may want it. For WebP it stays.
+    """
+    from PIL import Image, UnidentifiedImageError
 
     Image.init()
-    return Image.open(path, formats=formats)
+    with path.open("rb") as file:
+        start = file.read(16)
+    for name in formats:
+        make: Any  # its types know of open files only; one that is given a path closes the file itself
+        make, accepts = Image.OPEN.get(name, (None, None))
+        if accepts is None or accepts(start) is not True:
+            continue  # a text says that this Pillow was built without the format
+        with suppress(SyntaxError):  # so it says that the rest does not fit the start
+            picture: ImageFile = make(path, None)
+            return picture
+    raise UnidentifiedImageError(f"it is no {', '.join(formats[:-1])} or {formats[-1]} file")
 
 
 def check_whole(path: Path) -> None:
