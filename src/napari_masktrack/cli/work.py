@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_masktrack.cli.progress import duration
 from napari_masktrack.cli.terminal import Terminal
 from napari_masktrack.config import FinetuneConfig, share_done
-from napari_masktrack.errors import InputError, OutputError, WorkError
+from napari_masktrack.errors import InputError, WorkError
 from napari_masktrack.io.refusal import shown
 
 if TYPE_CHECKING:  # NumPy and torch come with these, and `--help` needs neither
@@ -100,19 +100,15 @@ class Sink:
 
     def _save_confidence(self, path: Path) -> None:
         from napari_masktrack.io.exporters import save_metrics_csv
+        from napari_masktrack.io.session_files import saving
         from napari_masktrack.io.targets import replacing
 
-        rows = [dict(zip(COLUMNS, row, strict=True)) for row in sorted(self._rows, key=lambda row: row[:2])]
-        try:
-            if rows:
-                save_metrics_csv(path, rows)
-                return
-            with replacing(path) as part:
-                part.write_text(",".join(COLUMNS) + "\n", encoding="utf-8", newline="\n")
-        except OutputError as error:
-            raise WorkError(str(error)) from error
-        except OSError as error:
-            raise WorkError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
+        if self._rows:
+            rows = sorted(self._rows, key=lambda row: row[:2])
+            save_metrics_csv(path, (dict(zip(COLUMNS, row, strict=True)) for row in rows))
+            return
+        with saving(path), replacing(path) as part:
+            part.write_text(",".join(COLUMNS) + "\n", encoding="utf-8", newline="\n")
 
 
 def follow_training(
