@@ -86,8 +86,8 @@ def test_the_truth_is_a_perfect_result_also_where_an_object_comes_later(tmp_path
 
 def test_an_object_that_comes_later_is_not_taken_for_the_one_that_is_judged(tmp_path, make, joined):
     opened = folder(tmp_path, make, joined)
-    lost = np.where((joined == 1) & (np.arange(6)[:, None, None] > 2), 0, joined)
-    assert judge(opened, enumerate(lost)).objects[0].values["J"] == [1, 1, 0, 0, 0]
+    exchanged = np.where((joined == 1) & (np.arange(6)[:, None, None] > 2), 2, joined)
+    assert judge(opened, enumerate(exchanged)).objects[0].values["J"] == [1, 1, 0, 0, 0]
 
 
 def test_a_result_that_knows_the_objects_id_nowhere_is_taken_as_a_whole(tmp_path, make, joined):
