@@ -95,3 +95,52 @@ def test_a_movie_that_was_left_is_not_followed(worked):
     worked.movie.layer.set_value(other)
     layers["cells"].scale = (1, 0.5, 0.5)
     assert tuple(layers["cells masks"].scale) == (1, 1, 1)
+
+
+def test_other_pixels_are_another_movie(worked, truth, paint, finish):
+    layer, drawings = worked.viewer.layers["cells"], worked.workspace.drawings
+    layer.data = truth.images[::-1].copy()
+    assert worked.workspace.view.is_current
+    assert worked.workspace.drawings is not drawings
+    worked.workspace.drawings.settle()
+    assert worked.workspace.drawings.frames == (0, 6)  # what was painted is still there
+    assert worked.workspace.result is None
+    before = [each for each in worked.viewer.layers if "result" in each.name]
+    assert len(before) == 1
+    worked.propagate.everything.setChecked(True)
+    worked.bar.run.click()
+    finish(worked)
+    assert worked.workspace.result.done == tuple(range(8))
+    assert before[0] in worked.viewer.layers
+
+
+def test_a_longer_movie_in_the_same_layer_is_seen_whole(dock, truth):
+    layer = dock.viewer.layers["cells"]
+    layer.data = np.concatenate([truth.images, truth.images])
+    assert len(dock.workspace.view) == 16
+    dock.viewer.dims.set_point(0, 12)
+    assert dock.workspace.frame == 12
+
+
+def test_the_same_pixels_given_again_change_nothing(worked):
+    before, layer = state(worked), worked.viewer.layers["cells"]
+    layer.data = layer.data
+    assert state(worked) == before
+
+
+def test_work_on_other_pixels_is_saved_apart(saving, dock, paint, truth, qtbot):
+    paint(dock, 0)
+    qtbot.waitUntil(lambda: dock.sessions.session is not None)
+    first = dock.sessions.session.folder
+    dock.viewer.layers["cells"].data = truth.images[::-1].copy()
+    paint(dock, 3)
+    qtbot.waitUntil(lambda: dock.sessions.session is not None)
+    assert dock.sessions.session.folder != first
+    assert first.is_dir()
+
+
+def test_a_dock_that_was_closed_follows_no_pixels(worked, truth):
+    layer = worked.viewer.layers["cells"]
+    worked.release()
+    layer.data = truth.images[::-1].copy()
+    assert not worked.movie.value().is_current

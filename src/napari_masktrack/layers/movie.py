@@ -85,7 +85,7 @@ class LayerMovie:
         self.layer = layer
         self.axes = guess_axes(layer).axes if axes is None else axes
         check_axes(layer, self.axes)
-        array = full_resolution(layer)
+        self._array = array = full_resolution(layer)
         self.shape = tuple(int(size) for size in array.shape)
         self.rows, self.columns = self.axes.spatial(len(self.shape))
         letters = self.axes.letters(len(self.shape))
@@ -134,9 +134,14 @@ class LayerMovie:
 
     def lies_like(self, other: "LayerMovie | None") -> bool:
         """Whether what is drawn on one is drawn on the other: all is equal but the channels."""
-        if other is None or self.layer is not other.layer:
+        if other is None or self.layer is not other.layer or self._array is not other._array:
             return False
         return (self.axes, self.layout) == (other.axes, other.layout)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the layer still has the pixels that the movie reads."""
+        return full_resolution(self.layer) is self._array
 
     def frame_at(self, dims: Dims) -> int | None:
         """Give the frame that a viewer shows; None beside the movie's ends, or on another plane.

@@ -13,7 +13,7 @@ from napari_masktrack.errors import MaskTrackError
 from napari_masktrack.layers.axes import AxesGuess, LayerAxes, axis_name, full_resolution, guess_axes, middle
 from napari_masktrack.layers.create import role_of
 from napari_masktrack.layers.movie import LayerMovie, shown_at
-from napari_masktrack.layers.notes import remember_view, remembered_view
+from napari_masktrack.layers.notes import forget_session, remember_view, remembered_view
 from napari_masktrack.widgets.form import Choice, WholeNumber, explain
 from napari_masktrack.widgets.layer_choice import LayerChoice
 from napari_masktrack.widgets.section import Section, note
@@ -40,6 +40,7 @@ class MovieSection(Section):
         super().__init__()
         self._viewer = viewer
         self._view: LayerMovie | None = None
+        self._followed: Image | None = None
         self.layer = LayerChoice(
             viewer,
             Image,
@@ -64,11 +65,11 @@ class MovieSection(Section):
             self._form.addRow(title, control)
         self.reason = note()
         self.rows.addWidget(self.reason)
-        self.layer.changed.connect(self._guess)
+        self.layer.changed.connect(self._choose)
         for axis in (self.frame_axis, self.channel_axis):
             axis.currentIndexChanged.connect(lambda _: self._take())
         self.channel.currentIndexChanged.connect(lambda _: self._read())
-        self._guess(self.layer.value())
+        self._choose(self.layer.value())
 
     def value(self) -> LayerMovie | None:
         """Give the movie; None while there is none, or the axes make no sense."""
@@ -85,6 +86,26 @@ class MovieSection(Section):
     def release(self) -> None:
         """Stop following the viewer."""
         self.layer.release()
+        self._follow_pixels(None)
+
+    def _choose(self, layer: Image | None) -> None:
+        self._follow_pixels(layer)
+        self._guess(layer)
+
+    def _follow_pixels(self, layer: Image | None) -> None:
+        """Notice when somebody gives this layer another array, and no other one any more."""
+        if self._followed is not None:
+            self._followed.events.data.disconnect(self._take_pixels)
+        if layer is not None:
+            layer.events.data.connect(self._take_pixels)
+        self._followed = layer
+
+    def _take_pixels(self, _event: Any = None) -> None:
+        """Begin anew with the layer's other pixels: another movie, whose work is kept apart."""
+        if self._view is None or not self._view.is_current:
+            if self._view is not None:
+                forget_session(self._view)
+            self._guess(self._followed)
 
     def _guess(self, layer: Image | None) -> None:
         self._set_reason("Open an image or drop one on the window." if layer is None else "")
