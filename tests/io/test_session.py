@@ -451,6 +451,9 @@ from napari_masktrack.io.session import Session
 from napari_masktrack.io.session_autosave import Autosaver
 from napari_masktrack.io.session_drawings import DrawnShape
 
+def say(what, first, second):
+    os.write(1, f"{what} {first} {second}\\n".encode())  # in one piece, whichever thread speaks
+
 def work(folder, start):
     session = Session.open(folder)
     painted = {}
@@ -460,17 +463,17 @@ def work(folder, start):
 
     def write(frame, labels):
         session.save_annotation(frame, labels)
-        print("saved", frame, int(labels[0, 0]), flush=True)
+        say("saved", frame, int(labels[0, 0]))
 
     saver = Autosaver(painted.__getitem__, write, pause=0.0, at_most=0.0)
-    print("pid", os.getpid(), "0", flush=True)
+    say("pid", os.getpid(), 0)
     for stroke in range(start, start + 1000):
         frame = stroke % session.movie.frames
         painted[frame] = image(stroke)
         saver.note_change(frame)
         saver.poll()
         session.results.write(frame, image(stroke))
-        print("result", frame, stroke, flush=True)
+        say("result", frame, stroke)
         if not stroke % 3:
             session.save_settings({"stroke": stroke, "filler": "x" * 5000})
             session.save_shapes([DrawnShape("polygon", 0, 1, ((1, 1), (1, 9), (9, stroke)))] * 20)
@@ -478,7 +481,7 @@ def work(folder, start):
 for line in sys.stdin:
     if hasattr(os, "fork") and os.fork():  # what was imported serves all rounds
         os.wait()
-        print("dead", 0, 0, flush=True)
+        say("dead", 0, 0)
     else:
         work(sys.argv[1], int(line))
 """
@@ -500,10 +503,9 @@ class Writer:
         self.process.stdin.write(f"{start}\n")
         self.process.stdin.flush()
         for line in self.process.stdout:
-            # a killed process may leave half a line
-            words = re.findall(r"(pid|saved|result|dead) ([0-9]+) ([0-9]+)(?=[\nd])", line)
-            yield from ((what, int(first), int(second)) for what, first, second in words)
-            if words and words[-1][0] == "dead":
+            what, first, second = line.split()
+            yield what, int(first), int(second)
+            if what == "dead":
                 return
 
     def close(self):
