@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0 when everything was done, 1 after a failure while working, 2 for bad input,
-        130 after Ctrl-C, 143 after a request to terminate.
+        130 after Ctrl-C, 143 after a request to terminate, 129 after the terminal was closed.
     """
     words = sys.argv[1:] if argv is None else list(argv)
     with Terminal(debug="--debug" in words) as terminal:

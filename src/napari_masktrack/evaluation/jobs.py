@@ -157,8 +157,9 @@ def _begin(stop: Any, shares: Any, threads: int) -> None:
     """Prepare a worker process: its share of the threads, and leave Ctrl-C to the process that asked."""
     _shared.update(stop=stop, shares=shares)
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_follow, args=(stop,), daemon=True).start()
 
 
