@@ -172,8 +172,8 @@ def fine_tune(
     name = f" {what}" if what else ""
     if last is None:
         terminal.complain(
-            f"Not fine-tuned{name}: nothing is learned from boxes of one or two objects, or of which the "
-            "network is not sure; paint a mask for that."
+            f"Not fine-tuned{name}: nothing is learned from boxes or strokes of one or two objects, or of "
+            "which the network is not sure; paint a mask for that."
         )
     else:
         took = duration(last.seconds)
