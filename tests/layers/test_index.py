@@ -215,6 +215,53 @@ def test_what_others_write_elsewhere_is_noticed_on_request(layer, index):
     assert index.frames == (4, 5)
 
 
+def test_what_others_write_in_place_is_found_by_comparing(layer, index):
+    assert index.frames == ()
+    layer.data[4, 3:6, 3:6] = 9
+    layer.data[5, 3:6, 3:6] = 9
+    index.compare()
+    assert index.settle() == (4, 5)
+    layer.data[4, 3:6, 3:6], layer.data[5] = 8, 0
+    index.compare()
+    assert index.settle() == (4, 5)
+    assert index.known == {4: (8,)}
+    index.compare()
+    assert index.settle() == ()
+
+
+def test_comparing_reads_nothing_that_is_not_in_memory(viewer, view, pixels):
+    data = Counted(np.zeros(pixels.shape, np.uint16))
+    index = AnnotationIndex(viewer.add_layer(Labels(data)), view)
+    for _ in index.scan():
+        pass
+    data.reads.clear()
+    index.compare()
+    assert index.settle() == ()
+    assert not data.reads
+
+
+def test_several_learn_what_changed_each_since_it_asked_last(layer, index):
+    layer.paint((0, 5, 5), 2)
+    index.catch_up()
+    first = index.version
+    assert index.changed_since(0) == (0,)
+    index.touch([2])
+    layer.data[2, 3:6, 3:6] = 9
+    assert index.settle() == (0, 2)
+    assert index.changed_since(first) == (2,)
+    assert index.changed_since(0) == (0, 2)
+    assert index.changed_since(index.version) == ()
+
+
+def test_what_is_known_so_far_is_told_without_looking(viewer, view, pixels):
+    data = np.zeros(pixels.shape, np.uint16)
+    data[2, 3:6, 3:6] = 7
+    index = AnnotationIndex(Labels(data), view)
+    assert index.known == {}
+    assert index.frames == (2,)
+    assert index.known == {2: (7,)}
+
+
 def test_many_touched_frames_are_looked_at_bit_by_bit(layer, view, index):
     for frame in range(7):
         paint_frame(layer, view, frame, np.full((20, 30), frame + 1))

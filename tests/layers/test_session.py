@@ -18,6 +18,7 @@ from napari_masktrack.io.readers import read_annotations as read_masks
 from napari_masktrack.io.session import MovieReference, Session, SessionObject
 from napari_masktrack.io.session_drawings import read_shapes as read_shape_file
 from napari_masktrack.layers import (
+    AnnotationIndex,
     LayerMovie,
     ProbabilityStore,
     ResultStore,
@@ -377,8 +378,42 @@ def test_closing_saves_and_lets_go(viewer, view, session):
     paint(viewer, view, layer, 3, 1)
     link.close()
     assert session.annotated_frames() == (3,)
+    assert index.settle() == (3,)
     paint(viewer, view, layer, 5, 1)
     assert index.settle() == ()
+
+
+def test_a_layer_is_saved_by_the_index_of_who_follows_it_already(viewer, view, session, link):
+    layer = viewer.add_layer(new_labels(view))
+    index = AnnotationIndex(layer, view)
+    paint(viewer, view, layer, 3, 1)
+    assert index.settle() == (3,)
+    assert link.watch(index) is index
+    paint(viewer, view, layer, 4, 1)
+    link.flush()
+    assert session.annotated_frames() == (3, 4)
+    assert index.settle() == (4,)  # the session took nothing away from it
+    link.close()
+    paint(viewer, view, layer, 5, 1)
+    assert index.settle() == (5,)
+    index.close()
+
+
+def test_a_layer_that_is_followed_anew_is_saved_by_the_other_index(viewer, view, session, link):
+    layer = viewer.add_layer(new_labels(view))
+    first = AnnotationIndex(layer, view)
+    link.watch(first)
+    paint(viewer, view, layer, 3, 1)
+    paint(viewer, view, layer, 4, 1)
+    link.flush()
+    first.close()
+    layer.data[3] = 0
+    second = AnnotationIndex(layer, view)
+    link.watch(second)
+    paint(viewer, view, layer, 5, 1)
+    link.flush()
+    assert session.annotated_frames() == (4, 5)
+    second.close()
 
 
 def test_layers_of_another_movie_are_not_restored(viewer, session, pixels):

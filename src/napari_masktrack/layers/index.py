@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_masktrack.core.annotation import LARGEST_LABEL, Annotation, Annotations
 from napari_masktrack.errors import AnnotationError
 from napari_masktrack.layers.axes import full_resolution
-from napari_masktrack.layers.frames import FrameArray, frames_of
+from napari_masktrack.layers.frames import FrameArray, SparseFrames, frames_of
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.placement import Alignment, align
 
@@ -29,8 +29,8 @@ class AnnotationIndex:
 
     A stroke is announced by napari when it ends, with the region it touched. An undo is not: after any
     redraw, the regions that were painted last are compared with what they were, and so is the frame
-    that is shown, on which a stroke may be under way. Whoever writes into other frames of the layer's
-    array past napari calls `touch`.
+    that is shown, on which a stroke may be under way. What others write into other frames of the
+    layer's array, past napari, `compare` finds, or `touch` names.
 
     Parameters
     ----------
@@ -45,6 +45,11 @@ class AnnotationIndex:
     on_change : callable, optional
         Called without arguments when something may have changed, many times in a row.
 
+    Attributes
+    ----------
+    version : int
+        Grows with each frame that is found changed; for `changed_since`.
+
     Raises
     ------
     AnnotationError
@@ -55,7 +60,7 @@ class AnnotationIndex:
     _labels: dict[int, tuple[int, ...]]
     _unseen: set[int]
     _touched: set[int]
-    _changed: set[int]
+    _changes: dict[int, int]
     _doubtful: bool
     _length: int
 
@@ -70,6 +75,7 @@ class AnnotationIndex:
     ) -> None:
         self.layer, self.view = layer, view
         self._dims, self._on_change = dims, on_change
+        self.version, self._settled, self._changes = 0, 0, {}
         self._begin(known)
         self._watched = {
             "paint": self._painted,
@@ -108,24 +114,35 @@ class AnnotationIndex:
             self._touched.update(self._align().own_frame(frame) for frame in frames)
         self._announce()
 
+    def compare(self) -> None:
+        """Look, where frames are in memory, for what was written into them past napari."""
+        there = set(self._in_memory()) - self._unseen
+        self._touched |= {own for own in there if self._differs(own)}
+
     def forget(self) -> None:
         """Take nothing for known, because the program wrote into the array; what is touched next counts."""
-        for known in (self._labels, self._sums, self._masks, self._regions, self._touched, self._changed):
+        for known in (self._labels, self._sums, self._masks, self._regions, self._touched, self._changes):
             known.clear()
         self._doubtful, self._forgotten = False, set(range(self._length))
 
     def settle(self, *, budget: float | None = None) -> tuple[int, ...]:
+        """As `catch_up`; gives the movie's frames that differ from what they were at the last call."""
+        self.catch_up(budget=budget)
+        changed = self.changed_since(self._settled)
+        self._settled = self.version
+        return changed
+
+    def changed_since(self, version: int) -> tuple[int, ...]:
+        """Give the movie's frames that were found changed after a `version`, sorted; looks at nothing."""
+        return tuple(sorted(self._frame(own) for own, when in self._changes.items() if when > version))
+
+    def catch_up(self, *, budget: float | None = None) -> None:
         """Look at the frames that were touched.
 
         Parameters
         ----------
         budget : float, optional
             Seconds after which the rest is left to the next call; one frame is looked at in any case.
-
-        Returns
-        -------
-        tuple of int
-            The movie's frames that differ from what they were at the last call.
 
         Raises
         ------
@@ -143,8 +160,11 @@ class AnnotationIndex:
             self._look(self._touched.pop())
             if budget is not None and time.perf_counter() - began > budget:
                 break
-        changed, self._changed = self._changed, set()
-        return tuple(sorted(self._frame(own) for own in changed))
+
+    @property
+    def known(self) -> dict[int, tuple[int, ...]]:
+        """The movie's frames that are known to be painted, and their ids; looks at nothing."""
+        return {self._frame(own): labels for own, labels in sorted(self._labels.items())}
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -237,7 +257,7 @@ class AnnotationIndex:
 
     def _begin(self, known: Iterable[int] | None) -> None:
         self._array = full_resolution(self.layer)
-        self._labels, self._touched, self._changed, self._doubtful = {}, set(), set(), False
+        self._labels, self._touched, self._doubtful = {}, set(), False
         self._forgotten = set[int]()
         self._sums: dict[int, int] = {}
         self._masks: dict[int, tuple[Annotation, ...]] = {}
@@ -257,7 +277,8 @@ class AnnotationIndex:
         if not found.equals(self._alignment):
             self._alignment = found
             self._masks.clear()
-            self._changed |= set(self._labels)
+            for own in self._labels:
+                self._note_change(own)
         return found
 
     def _finish(self, *, thorough: bool = False) -> None:
@@ -265,8 +286,7 @@ class AnnotationIndex:
         for _ in self.scan():
             pass
         self._doubtful |= thorough
-        changed = self.settle()
-        self._changed |= {self._alignment.own_frame(frame) for frame in changed}
+        self.catch_up()
 
     def _look(self, own: int) -> None:
         """Read a frame of the layer; if it is another than before, or that was forgotten, note its ids."""
@@ -281,13 +301,30 @@ class AnnotationIndex:
         sum_ = _sum(image) if labels else 0
         if is_known and self._sums.get(own, 0) == sum_ and self._labels.get(own, ()) == labels:
             return
-        self._changed.add(own)
+        self._note_change(own)
         self._masks.pop(own, None)
         if labels:
             self._labels[own], self._sums[own] = labels, sum_
         else:
             self._labels.pop(own, None)
             self._sums.pop(own, None)
+
+    def _note_change(self, own: int) -> None:
+        self.version += 1
+        self._changes[own] = self.version
+
+    def _differs(self, own: int) -> bool:
+        """Whether a frame that was looked at is another now."""
+        image = self._read(own)
+        return _sum(image) != self._sums[own] if own in self._sums else bool(image.any())
+
+    def _in_memory(self) -> Iterable[int]:
+        """Give the frames that are in memory and may be painted."""
+        if isinstance(self._array, FrameArray):
+            sparse = isinstance(self._array.source, SparseFrames)
+            return {*self._array.source.written, *self._labels} if sparse else ()
+        in_memory = isinstance(self._array, np.ndarray) and not isinstance(self._array, np.memmap)
+        return range(self._length) if in_memory else ()
 
     def _shown(self) -> set[int]:
         """Give the frame that is shown, if it is in memory, so that looking at it is quick."""

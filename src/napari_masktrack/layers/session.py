@@ -49,7 +49,7 @@ class SessionLink:
     dims : napari.components.Dims, optional
         Of the viewer, ``viewer.dims``; see `AnnotationIndex`.
     on_change : callable, optional
-        Called when a tick will have something to do.
+        Called when a tick will have something to do, but for indices that were handed over.
     clock : callable, optional
         Gives the time in seconds.
     """
@@ -66,6 +66,8 @@ class SessionLink:
         self.session, self.view = session, view
         self._dims, self._on_change = dims, on_change
         self._indices: dict[str, AnnotationIndex] = {}
+        self._own: list[AnnotationIndex] = []
+        self._versions: dict[str, int] = {}
         self._shapes: Shapes | None = None
         self._shown: dict[str, Layer] = {}
         self._result: ResultStore | None = None
@@ -86,13 +88,16 @@ class SessionLink:
         """Whether everything that was noticed is on disk."""
         return not self._saver.pending
 
-    def watch(self, layer: Labels | Shapes, *, saved: bool = False) -> AnnotationIndex | None:
+    def watch(
+        self, drawn: AnnotationIndex | Labels | Shapes, *, saved: bool = False
+    ) -> AnnotationIndex | None:
         """Save what is drawn on a layer from now on.
 
         Parameters
         ----------
-        layer : napari layer
-            One per role; see `create.role_of`.
+        drawn : AnnotationIndex or napari layer
+            One per role; see `create.role_of`. Who follows a label layer already gives its index, and
+            closes it; a layer without one gets an index here.
         saved : bool, default: False
             Whether the session holds what is on the layer already, as after `restore_layers`. If not,
             the layer is saved, and the session will hold what is on it and nothing else.
@@ -109,7 +114,10 @@ class SessionLink:
         AnnotationError
             The layer does not lie over the movie.
         """
+        layer = drawn.layer if isinstance(drawn, AnnotationIndex) else drawn
         role = role_of(layer)
+        if role in self._indices and self._indices[role].layer is layer:  # followed anew, by this index
+            self._let_go(self._indices.pop(role))
         if role is None or role in self._indices or (role == "shapes" and self._shapes is not None):
             raise ConfigError(
                 f"The session holds one layer of {role} only; take {layer.name!r} over by hand."
@@ -121,12 +129,12 @@ class SessionLink:
             if not saved and (layer.data or self.session.shapes()):
                 self._shapes_changed()
             return None
-        index = AnnotationIndex(layer, self.view, dims=self._dims, on_change=self._on_change)
+        index = drawn if isinstance(drawn, AnnotationIndex) else self._index(layer)
         if saved:
             for _ in index.scan():
                 pass
-            index.settle()
-        self._indices[role] = index
+            index.catch_up()
+        self._indices[role], self._versions[role] = index, index.version if saved else 0
         if not saved:
             for frame in self.session.annotated_frames(role) if role in LAYERS else ():
                 self._saver.note_change((role, frame))
@@ -168,8 +176,18 @@ class SessionLink:
                 self._shapes.events[name].disconnect(self._shapes_changed)
             self._shapes = None
         elif role is not None:
-            self._indices.pop(role).close()
+            self._let_go(self._indices.pop(role))
         return kept
+
+    def _index(self, layer: Labels) -> AnnotationIndex:
+        index = AnnotationIndex(layer, self.view, dims=self._dims, on_change=self._on_change)
+        self._own.append(index)
+        return index
+
+    def _let_go(self, index: AnnotationIndex) -> None:
+        if index in self._own:
+            self._own.remove(index)
+            index.close()
 
     def show(self, role: str, layer: Layer | None) -> None:
         """Save how a layer is shown that is not drawn on, from now on; None ends it.
@@ -248,7 +266,7 @@ class SessionLink:
             self._saver.close()
         finally:
             for index in self._indices.values():
-                index.close()
+                self._let_go(index)
             if self._shapes is not None:
                 for name in _SHAPE_EVENTS:
                     self._shapes.events[name].disconnect(self._shapes_changed)
@@ -269,7 +287,9 @@ class SessionLink:
             for _ in index.scan():
                 if budget is not None and time.perf_counter() - began > budget:
                     break
-            found = index.settle(budget=budget)
+            index.catch_up(budget=budget)
+            found = index.changed_since(self._versions[role])
+            self._versions[role] = index.version
             frames = tuple(frame for frame in found if 0 <= frame < len(self.view))
             if frames:
                 changed[role] = frames

@@ -11,6 +11,7 @@ from napari.layers import Labels, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_masktrack.core.annotation import Annotations
 from napari_masktrack.errors import AnnotationError, MaskTrackError
 from napari_masktrack.layers.colours import ObjectColours, give_colormap
 from napari_masktrack.layers.create import (
@@ -87,7 +88,7 @@ class Drawings(Drawn):
             return
         index = None
         if isinstance(layer, Labels):
-            index = AnnotationIndex(layer, self.view, on_change=self._soon)
+            index = AnnotationIndex(layer, self.view, dims=self.viewer.dims, on_change=self._soon)
         self._leave(role)
         self._soon()
         if layer is None:
@@ -185,9 +186,9 @@ class Drawings(Drawn):
         self.changed.emit()
 
     def new_object(self) -> int:
-        """Begin another object and choose it."""
+        """Begin another object and choose it; it is none of those that are known so far."""
         self.ensure("masks")
-        self._settle()
+        self._note_changes()
         label = max(self.objects, default=0) + 1
         self.names.setdefault(label, "")
         self.choose(label)
@@ -217,6 +218,7 @@ class Drawings(Drawn):
         AnnotationError
             The object is drawn on that frame; strokes that say what it is not do no harm.
         """
+        self._note_changes()
         if absent and (frame, label) in self._drawn():
             raise AnnotationError(
                 f"Object {label} is drawn on frame {frame}; erase it there before you call it absent."
@@ -225,6 +227,13 @@ class Drawings(Drawn):
         self.corrected.add((frame, label))
         self.edited.emit("absent", None)
         self.changed.emit()
+
+    def read(self) -> Annotations:
+        """As of `Drawn`; finds what other plugins and the console wrote into the layers' arrays."""
+        for index in self.indices.values():
+            index.compare()
+        self._settle()
+        return super().read()
 
     # Drawing by the program
 
@@ -282,14 +291,23 @@ class Drawings(Drawn):
             self._reading.start(self.indices["masks"].remember())
 
     def _settle(self) -> None:
+        """Look at everything now."""
         self._timer.stop()
-        before = self._painted
         try:
             for _ in self.notice():
                 pass
+        except MaskTrackError as error:
+            self.problem.emit(str(error))
+        self._note_changes()
+
+    def _note_changes(self) -> None:
+        """Take note of what was found changed, and of what was touched; the rest is looked at in slices."""
+        before = self._painted
+        try:
             for role, index in self.indices.items():
-                for frame in index.settle():
-                    labels = {*before.get(frame, ()), *index.labels(frame)}
+                changed, known = index.settle(), index.known
+                for frame in changed:
+                    labels = {*before.get(frame, ()), *known.get(frame, ())}
                     self.corrected |= {(frame, label) for label in labels}
                     self.edited.emit(role, frame)
             self._painted = self._all_painted()
@@ -302,8 +320,8 @@ class Drawings(Drawn):
     def _all_painted(self) -> dict[int, tuple[int, ...]]:
         found: dict[int, set[int]] = defaultdict(set)
         for index in self.indices.values():
-            for frame in index.frames:
-                found[frame] |= set(index.labels(frame))
+            for frame, labels in index.known.items():
+                found[frame] |= set(labels)
         return {frame: tuple(sorted(labels)) for frame, labels in sorted(found.items())}
 
     def _settle_shapes(self) -> None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from napari.layers import Labels, Layer
+from napari.layers import Labels, Layer, Shapes
 from qtpy.QtCore import QObject
 
 from napari_masktrack.core.annotation import Annotations
@@ -40,8 +40,13 @@ class Drawn(QObject):
         AnnotationError
             Something contradicts itself, or cannot be used.
         """
-        shapes = [layer for role, layer in self.layers.items() if role == "shapes"]
-        return read_annotations(self.view, [*self.indices.values(), *shapes])
+        return read_annotations(self.view, self.followed)
+
+    @property
+    def followed(self) -> list[AnnotationIndex | Shapes]:
+        """What is drawn on: the indices of label layers, and the layer of shapes."""
+        shapes = [layer for layer in self.layers.values() if isinstance(layer, Shapes)]
+        return [*self.indices.values(), *shapes]
 
     @property
     def objects(self) -> dict[int, tuple[int, ...]]:
@@ -85,10 +90,10 @@ class Drawn(QObject):
         return drawn | {(shape.frame, shape.label) for shape in self._shapes}
 
     def _strokes(self, role: str) -> Iterator[tuple[int, int]]:
-        """Give the frames and objects that are painted on a layer."""
+        """Give the frames and objects that are painted on a layer, as far as it was looked at."""
         if role in self.indices:
-            index = self.indices[role]
-            yield from ((frame, label) for frame in index.frames for label in index.labels(frame))
+            known = self.indices[role].known
+            yield from ((frame, label) for frame, labels in known.items() for label in labels)
 
     @property
     def shapes(self) -> tuple[DrawnShape, ...]:
