@@ -98,8 +98,13 @@ class Head:
                 head = cls(folder, read_json(copy))
             except InputError:
                 raise error from None
-            said = str(error) if is_gone(error) else keep_damaged(file, error, rename=heal)
-        head.problems = [f"{said} Its copy {copy.name} was used."]
+            said = f"{error} Its copy {copy.name} was used"
+            if not is_gone(error):
+                keep_damaged(file, error, rename=heal)
+                said += "; a damaged one is put aside before it is written anew"
+        head.problems = [
+            f"{said}."
+        ]  # the same for who only looks, else a window that does both says it twice
         if heal:
             head.change()
         return head
