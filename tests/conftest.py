@@ -1,8 +1,12 @@
-"""What holds for every test: no network."""
+"""What holds for every test: no network, and of several processes each takes one core."""
 
+import os
 import socket
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: each takes one
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the package with its tests into .venv-test, checks style, types and imports, and runs the tests
-# on a virtual screen. What Debian lacks is brought where that is allowed. Arguments go to pytest.
+# on a virtual screen, one process per core. What Debian lacks is brought where that is allowed. Arguments
+# go to pytest.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 python=${PYTHON:-python3}
@@ -52,5 +53,6 @@ elif [ "$(uname)" = Linux ] && [ -z "${DISPLAY:-}" ]; then
 else
     screen=(env)
 fi
-"${screen[@]}" $bin/python -m pytest "$@" || failed=1
+# files in their order: those of the window are first, while the processes are young
+"${screen[@]}" $bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@" || failed=1
 exit $failed

@@ -122,7 +122,7 @@ def test_killing_napari_at_any_moment_loses_at_most_two_seconds_of_painting(plac
         since = min((when for f, each, when in done if each > saved.get(f, 0)), default=moment)
         lost.append(moment - since - pause(done, moment))
         first, painted = max([first, *(each + 1 for _, each, _ in done)]), painted + len(done)
-    record_property("lost_seconds", [round(each, 2) for each in lost])
+    record_property("lost_seconds", [round(float(each), 2) for each in lost])
     sys.stdout.write(f"\n{KILLS} kills, {painted} touches, seconds lost: {np.sort(lost).round(2).tolist()}\n")
     assert painted
     assert max(lost) <= LOST

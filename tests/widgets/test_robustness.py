@@ -155,7 +155,7 @@ def test_the_window_never_stalls_while_it_works(dock, tracker, qtbot, paint, fin
         finish(dock)
         timer.stop()
         worst.append(float(np.diff(beats).max()))
-    record_property("longest_pauses_ms", [round(1000 * each) for each in worst])
+    record_property("longest_pauses_ms", [round(1000 * float(each)) for each in worst])
     assert np.median(worst) < 0.5, worst
 
 
