@@ -422,6 +422,11 @@ def test_layers_of_another_movie_are_not_restored(viewer, session, pixels):
         restore_layers(session, other)
 
 
+def test_a_movie_that_was_checked_is_not_read_again(view, session, monkeypatch):
+    monkeypatch.setattr(session, "check_movie", lambda _: pytest.fail("the movie was read"))
+    assert list(restore_layers(session, view, checked=True)) == ["masks"]
+
+
 # Drag and drop
 
 

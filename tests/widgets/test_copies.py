@@ -54,6 +54,21 @@ def test_copies_of_results_stay_when_the_movie_comes_back(
     assert kept.name in dock.bar.message.text()
 
 
+def test_results_that_were_put_aside_twice_are_named_once(
+    saving, dock, paint, finish, qtbot, leave_and_come_back
+):
+    paint(dock, 0)
+    qtbot.waitUntil(lambda: dock.sessions.session is not None)
+    dock.bar.run.click()
+    finish(dock)
+    layer = dock.workspace.result.layer
+    layer.data[2] = 7
+    layer.name = "cells result (before)"  # as if the movie had been left while it was being compared
+    leave_and_come_back()
+    assert layer in dock.viewer.layers
+    assert layer.name == "cells result (before)"
+
+
 def test_a_copied_movie_gets_a_session_of_its_own(saving, dock, paint, qtbot, copied):
     paint(dock, 0)
     qtbot.waitUntil(lambda: dock.sessions.session is not None)

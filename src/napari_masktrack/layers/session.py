@@ -345,7 +345,7 @@ class SessionLink:
             getattr(owner, f"save_{what}")(content)
 
 
-def restore_layers(session: Session, view: LayerMovie) -> dict[str, Layer]:
+def restore_layers(session: Session, view: LayerMovie, *, checked: bool = False) -> dict[str, Layer]:
     """Make the layers to draw on as a session has them, by role: masks always, others if not empty.
 
     They are shown as they were.
@@ -355,13 +355,16 @@ def restore_layers(session: Session, view: LayerMovie) -> dict[str, Layer]:
     session : Session
     view : LayerMovie
         Of the session's movie.
+    checked : bool, default: False
+        Whether it is known to be that movie; to find out, frames are read.
 
     Raises
     ------
     MovieError
         The session belongs to another movie.
     """
-    session.check_movie(view.movie)
+    if not checked:
+        session.check_movie(view.movie)
     layers: dict[str, Layer] = {}
     for role in LAYERS:
         if role != "masks" and not session.annotated_frames(role):

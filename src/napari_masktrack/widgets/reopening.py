@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_masktrack.widgets.sessions import Sessions
 
 
+_BEFORE = " (before)"
 SAID = 3
 """So many things that could not be read are said one by one."""
 
@@ -144,7 +145,8 @@ class Reopening:
         held |= {"masks"} if session.absent else set()
         if held <= set(drawings.layers):
             return []
-        return [each for role, each in restore_layers(session, view).items() if role not in drawings.layers]
+        restored = restore_layers(session, view, checked=True)
+        return [each for role, each in restored.items() if role not in drawings.layers]
 
     def _adopt(self, session: Session, restored: Sequence[Layer], problems: Iterable[str]) -> None:
         """Take up a session whose layers are in the viewer; those that were just restored are saved."""
@@ -178,7 +180,8 @@ class Reopening:
         of_session = [layer for layer in self.dock.viewer.layers if _is_of(layer, folder)]
         former = [layer for layer in of_session if role_of(layer) in ("result", "probability")]
         for layer in former:
-            layer.visible, layer.name = False, f"{layer.name} (before)"
+            name = str(layer.name).removesuffix(_BEFORE)  # it has that if the movie was left too soon
+            layer.visible, layer.name = False, name + _BEFORE
         return former
 
     def _clear(self, former: Iterable[Layer]) -> Iterator[None]:
