@@ -167,3 +167,31 @@ def test_what_could_not_be_taken_back_can_be_tried_again(view, session, monkeypa
     assert store.layer.editable
     assert store.revert() == (1, 2)
     assert held(session.results) == {1: 1, 2: 1}
+
+
+@pytest.mark.parametrize("store_of", [ResultStore, ProbabilityStore])
+@pytest.mark.parametrize("limit", [0, 2**40], ids=["on disk", "in memory"])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_layer_that_leaves_its_session_half_read_shows_all_of_it(
+    viewer, view, session, limit, store_of, steps
+):
+    kept = session.results if store_of is ResultStore else session.probabilities
+    for frame in range(5):
+        kept.write(frame, np.full(SIZE, frame + 1, np.uint8))
+    session.numbers.save_metrics([{"frame": 4, "label": 5, "confidence": 0.5, "source": 0}])
+    store = store_of(view, session=session, in_memory_up_to=limit)
+    viewer.add_layer(store.layer)
+    reading = store.restore()
+    for _ in range(steps):
+        next(reading)
+    store.leave_session()
+    reading.close()
+    session.close()
+    assert store.layer.editable
+    assert (store.done, store.unread) == ((0, 1, 2, 3, 4), 0)
+    assert [int(np.asarray(store.layer.data[frame]).max()) for frame in range(7)] == [1, 2, 3, 4, 5, 0, 0]
+    if store_of is ResultStore:
+        store.layer.paint((4, 5, 5), 9)
+        assert store.layer.data[4, 5, 5] == 9
+        assert len(store.layer.features) == (1 if steps else 0)
+    assert held(kept) == {frame: frame + 1 for frame in range(5)}

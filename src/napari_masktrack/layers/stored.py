@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_masktrack.errors import InputError, MaskTrackError
 from napari_masktrack.io.session import Session
 from napari_masktrack.io.session_results import DetachedStore, LabelStore
+from napari_masktrack.layers.create import notes_of
 from napari_masktrack.layers.former import FormerFrames
 from napari_masktrack.layers.frames import FrameArray
 from napari_masktrack.layers.movie import LayerMovie
@@ -67,6 +68,8 @@ class StoredFrames:
         else:
             array = FrameArray(view.layout, kept or self._temporary(), self.dtype)
         self.layer = self._make_layer(array)
+        if session is not None:
+            notes_of(self.layer)["session"] = str(session.folder.absolute())
         if self._folder is not None:  # not with the store: the layer may stay in the viewer
             weakref.finalize(self.layer, self._folder.cleanup)
 
@@ -173,15 +176,30 @@ class StoredFrames:
             raise
 
     def leave_session(self) -> None:
-        """Write into the session no more, which is being closed; a layer on disk goes on in other files."""
+        """Write into the session no more, which is being closed; a layer on disk goes on in other files.
+
+        What `restore` has not taken over yet, the layer reads from the session when it is looked at.
+        """
         self._finish_reverting()
-        detached, session, self.session = not self.lies_in_session, self.session, None
+        behind = self.lies_in_session or self._restoring
+        session, self.session = self.session, None
+        if behind and session is not None:
+            self._read_from(self._kept_in(session))
         self._unread, self._restoring = set(), False
-        if detached or session is None:
-            return
-        self.layer.data.source = DetachedStore(self._place(), self._kept_in(session))
+
+    def _read_from(self, store: LabelStore) -> None:
+        """Go on with the frames of a store that is left as it is."""
+        detached = DetachedStore(self._place(), store)
         assert self._folder is not None
         weakref.finalize(self.layer, self._folder.cleanup)
+        if self.on_disk:
+            self.layer.data.source = detached
+        else:
+            self.layer.data = FrameArray(self.view.layout, detached, self.dtype)
+        if self._restoring:
+            self._done |= self._unread
+            self._restored()
+            self.layer.editable = True
 
     def close(self, *, gone: bool = False) -> None:
         """Let the session go and forget former frames.
@@ -194,11 +212,11 @@ class StoredFrames:
         """
         self._finish_reverting()
         self._former.close()
-        self._restoring = False
         if not gone:
             self.leave_session()
         elif self._folder is not None:
             self._folder.cleanup()
+        self._restoring = False
 
     # Frames
 

@@ -26,7 +26,7 @@ def save_as(sessions: "Sessions", folder: Path) -> None:
     dock.runner.require_idle()
     if session is None:
         raise InputError("There is no session yet; press 'Save session' first.")
-    sessions.slices.finish()
+    sessions.saving.finish()
     sessions.flush()
     copy, before = SessionCopy(session, folder), session.folder
 
@@ -43,7 +43,7 @@ def save_as(sessions: "Sessions", folder: Path) -> None:
         dock.attempt(go_on)
 
     def go_on() -> None:
-        sessions.slices.finish()
+        sessions.saving.finish()
         sessions.flush()
         session.go_on_in(copy)
         remember_session(dock.workspace.require_movie(), session.folder)

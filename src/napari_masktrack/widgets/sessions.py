@@ -52,8 +52,9 @@ class Sessions(QObject):
         super().__init__(dock)
         self.dock, self.workspace = dock, dock.workspace
         self.link: SessionLink | None = None
-        self.slices = Slices(self)
-        self.slices.failed.connect(dock.complain)
+        self.slices, self.saving = Slices(self), Slices(self)
+        for each in (self.slices, self.saving):
+            each.failed.connect(dock.complain)
         self._beginning: Job | None = None
         self._wanted: tuple[LayerMovie, Callable[[], Path], bool] | None = None
         self._keeping: Job | None = None
@@ -82,9 +83,7 @@ class Sessions(QObject):
         InputError
             There is no movie, or the folder cannot be used.
         """
-        view = self.workspace.require_movie()
-        self.close()
-        self._create(folder, view.reference())
+        self._create(folder, self.workspace.require_movie().reference())
 
     def create_by_itself(self) -> None:
         """Begin a session where nobody chose a folder, so that no work is lost; soon, off the main thread."""
@@ -109,7 +108,6 @@ class Sessions(QObject):
         assert self._wanted is not None
         view, place, chosen = self._wanted
         if view.lies_like(self.workspace.view) and (chosen or self.session is None):
-            self.close()
             self.dock.attempt(lambda: self._create(place(), reference))
             if chosen and self.session is not None:
                 self.dock.bar.say(f"Saved in {self.session.folder}.", "good")
@@ -120,25 +118,27 @@ class Sessions(QObject):
             self.dock.complain(message)
 
     def _create(self, folder: Path, reference: MovieReference) -> None:
+        self.slices.finish()  # what is being read from the session of before goes into this one, too
+        self.close()
         session = Session.create(folder, reference, settings=self.settings())
         self.begin(session)
         self.keep_weights()
         stores = [store for store in self.stores().values() if store is not None]
         if stores:
-            self.slices.start(chain(*[store.save_to(session) for store in stores]), self.save_numbers)
+            self.saving.start(chain(*[store.save_to(session) for store in stores]), self.save_numbers)
 
     def open(self, folder: Path) -> None:
         """Go on with a session; see `Reopening.open`."""
         self.reopening.open(folder)
 
     def close(self) -> None:
-        """Save the rest and let the session go."""
+        """Save the rest and let the session go, also where it is still being read."""
         self._timer.stop()
+        self.saving.finish()
         link, self.link = self.link, None
         watched, self._watched = self._watched, None
         session, self.workspace.session = self.workspace.session, None
         try:
-            self.slices.finish()
             if watched is not None:
                 watched.retry(now=True)
             if link is not None:
@@ -148,6 +148,7 @@ class Sessions(QObject):
             for store in self.stores().values():
                 if store is not None:
                     store.leave_session()
+            self.slices.drop()
             if session is not None:
                 self._opened.clear()
                 session.close()
