@@ -105,3 +105,12 @@ def test_what_is_being_written_into_a_new_session_is_written_whole_before_it_is_
     choose(worked, "other")
     assert session.results.written == tuple(range(8))
     assert len(list(session.numbers.metrics())) > 0
+
+
+def test_a_result_that_was_hidden_for_a_correction_is_shown_once_its_movie_is_left(worked):
+    layer = worked.workspace.result.layer
+    worked.workspace.go_to(3)
+    worked.commands.do("use result")
+    assert not layer.visible
+    choose(worked, "other")
+    assert layer.visible

@@ -49,6 +49,7 @@ class Commands:
         self.imports = Imports(dock)
         self._handed: set[tuple[int, int]] = set()
         self._taken: dict[int, NDArray[np.bool_]] = {}
+        self.workspace.leaving.connect(lambda: self.show_result(always=True))
         self.workspace.movie_changed.connect(lambda: self._taken.clear())
         self._hidden: int | None = None
         self._left = 0
