@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Literal, Protocol, overload
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,22 +22,13 @@ from napari_masktrack.core.instances import Labels, merge
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.passes import Moment, sharpened, walk
 from napari_masktrack.core.plan import Leg, itinerary, plan
+from napari_masktrack.core.segmenter import Segmenter
 from napari_masktrack.core.spill import Spill
 from napari_masktrack.errors import AnnotationError
 
 CAUTION = 1.5
 """A fine-tuned network is too sure of itself: what it says is missing from a mask is taken so many times
 (measured on development movies; docs/benchmarks.md)."""
-
-
-class Segmenter(Protocol):
-    """Anything that refines rough masks: the network, or a fake one in tests."""
-
-    def __call__(
-        self, images: npt.NDArray[np.uint8], guidance: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.float32]:
-        """Return the probability (B, S, S) of the objects that `guidance` (B, S, S) means in the images."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +158,7 @@ def propagate(
     wanted = check(movie, annotations, frames)
     config = config or PropagationConfig()
     legs = plan(
-        _anchors(annotations, movie),
+        annotations.anchors(movie.shape),
         frames=len(movie),
         direction=config.direction,
         wanted=wanted,
@@ -266,15 +257,6 @@ def _overlap(one: Piece, other: Piece, threshold: float) -> float:
     return here.overlap(there)
 
 
-def _anchors(annotations: Annotations, movie: Movie) -> dict[int, list[int]]:
-    """Return the frames from which each object is carried; strokes beside it alone say not where it is."""
-    anchors: dict[int, list[int]] = {}
-    for item in annotations.items:
-        if item.exact or item.is_painted(movie.shape):
-            anchors.setdefault(item.label, []).append(item.frame)
-    return dict(sorted(anchors.items()))
-
-
 def _covered_backwards(legs: Sequence[Leg], wanted: range) -> bytearray:
     """Return 1 for each wanted frame that also has objects carried backwards in time."""
     covered = bytearray(wanted.stop)
@@ -297,9 +279,7 @@ class _Finish:
         probability: bool = False,
     ) -> None:
         self.shape, self.annotations, self.config, self.probability = shape, annotations, config, probability
-        self.painted_frames = {
-            item.frame for item in annotations.items if item.exact and item.is_painted(shape)
-        }
+        self.painted_frames = {item.frame for item in annotations.painted(shape)}
 
     def __call__(self, frame: int, pieces: list[Piece]) -> FrameResult:
         if frame in self.painted_frames and not self.config.fill_annotated:

@@ -16,6 +16,7 @@ from napari_masktrack.core.crf import CrfConfig, fast_crf
 from napari_masktrack.core.crf_examples import crf_examples, meant
 from napari_masktrack.core.crf_search import SearchStep, search, suits
 from napari_masktrack.core.movie import Movie
+from napari_masktrack.core.segmenter import Segmenter
 from napari_masktrack.core.streams import MotionMovie, TwoStreamMovie, TwoStreams
 from napari_masktrack.errors import CheckpointError, ConfigError, MovieError, OutputError
 from napari_masktrack.model.checkpoint import (
@@ -30,7 +31,7 @@ from napari_masktrack.model.device import choose_device, computing, place
 from napari_masktrack.model.folding import folded
 from napari_masktrack.model.network import GuidedNetwork
 from napari_masktrack.model.segmenter import NetworkSegmenter
-from napari_masktrack.propagation import FrameResult, Headway, Segmenter, check, propagate
+from napari_masktrack.propagation import FrameResult, Headway, check, propagate
 from napari_masktrack.training.online import SAMPLES, finetune
 from napari_masktrack.training.train import TrainStep
 

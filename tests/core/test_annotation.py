@@ -301,3 +301,18 @@ def test_painted_frames_come_nearest_first_and_of_two_the_earlier():
     annotations = Annotations([*painted, *vague])
     assert annotations.painted_near(1, 5, SHAPE) == [3, 7, 1, 9]
     assert annotations.painted_near(3, 5, SHAPE) == []
+
+
+def test_anchors_are_where_an_object_is_drawn_or_absent_and_painted_what_decides_every_pixel():
+    mask, stroke, nothing = np.zeros((3, 10, 12), bool)
+    mask[2:5, 2:5], stroke[7, 7:9] = True, True
+    items = Annotations(
+        [
+            Mask(4, 2, mask), Mask(6, 2, nothing), Box(5, 2, (1, 1, 4, 4)), Absent(7, 1),
+            Scribble(0, 1, stroke), Scribble(1, 1, nothing, stroke),
+        ]
+    )  # fmt: skip
+    anchors = items.anchors((10, 12))
+    assert anchors == {1: [0, 7], 2: [4, 5, 6]}
+    assert list(anchors) == [1, 2]
+    assert [(item.frame, item.label) for item in items.painted((10, 12))] == [(4, 2)]

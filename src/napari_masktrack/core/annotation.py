@@ -108,6 +108,21 @@ class Annotations:
         """Give the items of one object by frame, sorted; none is an empty mapping."""
         return MappingProxyType(self._by_label.get(label, {}))
 
+    def anchors(self, shape: Shape) -> dict[int, list[int]]:
+        """Give for each object, sorted, the frames from which it is carried; its own are sorted as well.
+
+        It is drawn or absent there: strokes beside an object alone do not say where it is.
+        """
+        found: dict[int, list[int]] = {}
+        for item in self.items:
+            if item.exact or item.is_painted(shape):
+                found.setdefault(item.label, []).append(item.frame)
+        return dict(sorted(found.items()))
+
+    def painted(self, shape: Shape) -> list[Annotation]:
+        """Give the items that are painted pixel by pixel, masks and polygons that are not empty."""
+        return [item for item in self.items if item.exact and item.is_painted(shape)]
+
     def painted_near(self, label: int, frame: int, shape: Shape) -> list[int]:
         """Give the frames on which an object is painted pixel by pixel: nearest first, of two the earlier.
 

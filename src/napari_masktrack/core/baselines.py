@@ -63,7 +63,7 @@ def copy_nearest(movie: Movie, annotations: Annotations) -> Iterator[BaselineFra
 
 
 def _copy_nearest(movie: Movie, annotations: Annotations) -> Iterator[BaselineFrame]:
-    anchors = _anchors(annotations, movie)
+    anchors = annotations.anchors(movie.shape)
     shown: dict[int, tuple[int, Bitmap]] = {}
     for frame in range(len(movie)):
         for label, places in anchors.items():
@@ -103,7 +103,7 @@ def copy_warped(
 
 def _copy_warped(movie: Movie, annotations: Annotations, preset: Preset) -> Iterator[BaselineFrame]:
     whole = range(len(movie))
-    legs = plan(_anchors(annotations, movie), frames=len(movie), direction="both", wanted=whole)
+    legs = plan(annotations.anchors(movie.shape), frames=len(movie), direction="both", wanted=whole)
     backwards: dict[int, list[tuple[int, Bitmap]]] = {}
     for frame, masks in _carried(movie, annotations, legs, ascending=False, preset=preset):
         backwards[frame] = masks
@@ -220,15 +220,6 @@ def _boxes(movie: Movie, truth: Truth) -> Iterator[tuple[int, Labels, list[tuple
         found = [(label, box) for label, box in boxes if box is not None]
         found.sort(key=lambda pair: (pair[1][0] - pair[1][2]) * (pair[1][3] - pair[1][1]))
         yield frame, np.zeros(movie.shape, np.uint16), found
-
-
-def _anchors(annotations: Annotations, movie: Movie) -> dict[int, list[int]]:
-    """Return the frames from which each object is copied; strokes beside it alone say not where it is."""
-    anchors: dict[int, list[int]] = {}
-    for item in annotations.items:
-        if item.exact or item.is_painted(movie.shape):
-            anchors.setdefault(item.label, []).append(item.frame)
-    return dict(sorted(anchors.items()))
 
 
 def _drawn(masks: Iterable[tuple[int, Bitmap]], movie: Movie) -> Labels:

@@ -26,10 +26,11 @@ from napari_masktrack.core.plan import Leg
 from napari_masktrack.core.postprocess import keep_touching
 from napari_masktrack.core.recall import Recollection
 from napari_masktrack.core.recapture import recapture, search_windows
-from napari_masktrack.core.refine import Segment, expected_similarity
+from napari_masktrack.core.refine import expected_similarity
 from napari_masktrack.core.region import Region
 from napari_masktrack.core.resolver import Resolver
 from napari_masktrack.core.rivalry import give_up_strays, yield_to_owners
+from napari_masktrack.core.segmenter import Segmenter
 from napari_masktrack.core.track import Track
 
 LOST = 0.3
@@ -108,7 +109,7 @@ class Carrier:
     """
 
     def __init__(
-        self, movie: Movie, annotations: Annotations, segment: Segment, config: PropagationConfig
+        self, movie: Movie, annotations: Annotations, segment: Segmenter, config: PropagationConfig
     ) -> None:
         self.movie, self.annotations, self.segment, self.config = movie, annotations, segment, config
         self.recollection = Recollection(segment, movie, wanted=config.reference)

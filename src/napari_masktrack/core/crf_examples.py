@@ -17,8 +17,8 @@ from napari_masktrack.core.instances import BoolImage
 from napari_masktrack.core.movie import Movie
 from napari_masktrack.core.plan import Leg
 from napari_masktrack.core.recall import Recollection
-from napari_masktrack.core.refine import Segment
 from napari_masktrack.core.resolver import Resolver
+from napari_masktrack.core.segmenter import Segmenter
 from napari_masktrack.errors import MovieError
 
 MOST = 4
@@ -28,7 +28,7 @@ LIKELY = 0.5
 
 
 def crf_examples(
-    movie: Movie, segment: Segment, *, annotations: Annotations, config: PropagationConfig, most: int = MOST
+    movie: Movie, segment: Segmenter, *, annotations: Annotations, config: PropagationConfig, most: int = MOST
 ) -> Iterator[Example]:
     """Yield examples of painted objects, spread evenly over the annotations.
 
@@ -36,7 +36,7 @@ def crf_examples(
     ----------
     movie : Movie
     segment : callable
-        See `propagation.Segmenter`.
+        See `Segmenter`.
     annotations : Annotations
         Boxes and scribbles say not where the outline is, and are left out.
     config : PropagationConfig
@@ -48,7 +48,7 @@ def crf_examples(
     Example
         None where the movie has one frame, the network loses the object, or a frame cannot be read.
     """
-    for item in _spread(_painted(annotations, movie), most) if len(movie) > 1 else ():
+    for item in _spread(annotations.painted(movie.shape), most) if len(movie) > 1 else ():
         example = None
         with suppress(MovieError):  # for the propagation to meet, if it gets there
             example = _example(movie, segment, (item.label, item.frame, item.guidance(movie.shape)), config)
@@ -57,7 +57,7 @@ def crf_examples(
 
 
 def meant(
-    movie: Movie, segment: Segment, *, annotations: Annotations, config: PropagationConfig, most: int = MOST
+    movie: Movie, segment: Segmenter, *, annotations: Annotations, config: PropagationConfig, most: int = MOST
 ) -> Annotations:
     """Return the annotations if anything is painted, else the masks that the network finds for some of them.
 
@@ -67,7 +67,7 @@ def meant(
     ----------
     movie : Movie
     segment : callable
-        See `propagation.Segmenter`.
+        See `Segmenter`.
     annotations : Annotations
     config : PropagationConfig
     most : int
@@ -78,7 +78,7 @@ def meant(
     MovieError
         A frame cannot be read.
     """
-    if _painted(annotations, movie):
+    if annotations.painted(movie.shape):
         return annotations
     drawn = [item for item in annotations.items if not item.exact]
     resolver = Resolver(Recollection(segment, movie, wanted=config.reference), movie, annotations, config)
@@ -90,10 +90,6 @@ def meant(
     )
 
 
-def _painted(annotations: Annotations, movie: Movie) -> list[Annotation]:
-    return [item for item in annotations.items if item.exact and item.is_painted(movie.shape)]
-
-
 def _spread(items: Sequence[Annotation], most: int) -> list[Annotation]:
     """Return no more than so many of the items, evenly spread."""
     if not items:
@@ -102,7 +98,7 @@ def _spread(items: Sequence[Annotation], most: int) -> list[Annotation]:
 
 
 def _example(
-    movie: Movie, segment: Segment, item: tuple[int, int, BoolImage], config: PropagationConfig
+    movie: Movie, segment: Segmenter, item: tuple[int, int, BoolImage], config: PropagationConfig
 ) -> Example | None:
     """Carry a mask to the frame after (at the end: before), then back over its own frame and on."""
     label, frame, truth = item
@@ -128,7 +124,7 @@ def _example(
 
 
 def _carried(
-    movie: Movie, segment: Segment, mask: Mask, path: Sequence[int], *, config: PropagationConfig
+    movie: Movie, segment: Segmenter, mask: Mask, path: Sequence[int], *, config: PropagationConfig
 ) -> list[Piece]:
     """Return an object's pieces on the frames of a path that starts at its mask."""
     carrier = Carrier(movie, Annotations([mask]), segment, config)

@@ -1,13 +1,13 @@
 """What is remembered of the objects on their annotated frames, so that each is told from its like later."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from napari_masktrack.core.annotation import Annotation
-from napari_masktrack.core.instances import BoolImage, Image, crop_image, window_around
+from napari_masktrack.core.instances import Image, crop_image, window_around
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.core.refine import Segment
 from napari_masktrack.core.region import Region
+from napari_masktrack.core.segmenter import Recalling, Segmenter
 
 SIDE = 320
 """Side of the crop that is remembered, in pixels."""
@@ -18,26 +18,13 @@ MOST = 2
 more were no better (docs/benchmarks.md)."""
 
 
-@runtime_checkable
-class Recalling(Protocol):
-    """A segmenter that can compare what it sees with what it was shown before."""
-
-    def remember(self, image: Image, mask: BoolImage) -> Any:
-        """Return what to remember of the object in a crop (S, S, C); None if that is of no use."""
-        ...
-
-    def recalling(self, memories: Sequence[Sequence[Any]]) -> Segment:
-        """Return a segmenter of crops whose objects are remembered: for each, all that is, or nothing."""
-        ...
-
-
 class Recollection:
     """A segmenter together with what it remembers, by object.
 
     Parameters
     ----------
     segment : callable
-        See `propagation.Segmenter`; if it is no `Recalling`, nothing is remembered.
+        See `Segmenter`; if it is no `Recalling`, nothing is remembered.
     movie : Movie
     wanted : bool
         Whether to remember anything.
@@ -48,7 +35,7 @@ class Recollection:
         The segmenter with nothing remembered.
     """
 
-    def __init__(self, segment: Segment, movie: Movie, *, wanted: bool) -> None:
+    def __init__(self, segment: Segmenter, movie: Movie, *, wanted: bool) -> None:
         self.segment, self._movie = segment, movie
         self._able = segment if wanted and isinstance(segment, Recalling) else None
         self._memories: dict[int, dict[int, Any]] = {}
@@ -111,7 +98,7 @@ class Recollection:
         window = window_around(region.box, margin=MARGIN)
         return self._able.remember(crop_image(image, window, SIDE), region.crop(window, SIDE))
 
-    def of(self, labels: Sequence[int]) -> Segment:
+    def of(self, labels: Sequence[int]) -> Segmenter:
         """Return the segmenter for a batch of crops, one label for each."""
         memories = [list(self._memories.get(label, {}).values()) for label in labels]
         return self.segment if self._able is None or not any(memories) else self._able.recalling(memories)
@@ -121,7 +108,7 @@ class Recollection:
         """Whether anything can be remembered, and is to be."""
         return self._able is not None
 
-    def shown(self, seen: Sequence[tuple[Region, Image]]) -> Segment:
+    def shown(self, seen: Sequence[tuple[Region, Image]]) -> Segmenter:
         """Return the segmenter for one crop of an object, remembered as it is on other frames."""
         memories = [memory for region, image in seen if (memory := self._memory(region, image)) is not None]
         return self.segment if self._able is None or not memories else self._able.recalling([memories])

@@ -13,8 +13,9 @@ import numpy as np
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.instances import Image, Probability, Window, paste
-from napari_masktrack.core.refine import Segment, refine
+from napari_masktrack.core.refine import refine
 from napari_masktrack.core.region import Region
+from napari_masktrack.core.segmenter import Segmenter
 from napari_masktrack.core.track import Track
 
 SURE = 0.65
@@ -68,7 +69,7 @@ def recapture(
     track: Track,
     answers: Iterable[tuple[Window, Probability]],
     image: Image,
-    segment: Segment,
+    segment: Segmenter,
     *,
     config: PropagationConfig,
     taken: Sequence[Region] = (),

@@ -1,9 +1,8 @@
 """A box or a scribble becomes a mask: ask the network, at least twice, guided by what it answered before."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Annotation, Box, Combined
@@ -18,8 +17,8 @@ from napari_masktrack.core.instances import (
 )
 from napari_masktrack.core.postprocess import keep_touching
 from napari_masktrack.core.region import Region
+from napari_masktrack.core.segmenter import Segmenter
 
-Segment = Callable[[npt.NDArray[np.uint8], npt.NDArray[np.bool_]], npt.NDArray[np.float32]]
 ROUNDS = 2
 LONGEST = 6
 """Rounds at most, where an object was larger than what the network was shown of it."""
@@ -34,7 +33,7 @@ SLACK = 0.02
 
 
 def resolve(
-    item: Annotation, image: Image, segment: Segment, config: PropagationConfig
+    item: Annotation, image: Image, segment: Segmenter, config: PropagationConfig
 ) -> tuple[Region | None, float]:
     """Return the mask that an annotation means, and how sure the network is of it.
 
@@ -50,7 +49,7 @@ def resolve(
     image : uint8 (Y, X, 3)
         The frame it was made on.
     segment : callable
-        The network; see `propagation.Segmenter`.
+        The network; see `Segmenter`.
     config : PropagationConfig
 
     Returns
@@ -83,7 +82,7 @@ def resolve(
 def refine(
     region: Region,
     image: Image,
-    segment: Segment,
+    segment: Segmenter,
     config: PropagationConfig,
     *,
     within: BoundingBox | None = None,
@@ -97,7 +96,7 @@ def refine(
         A box, a scribble, or any rough mask.
     image : uint8 (Y, X, 3)
     segment : callable
-        The network; see `propagation.Segmenter`.
+        The network; see `Segmenter`.
     config : PropagationConfig
     within : tuple of int, optional
         A box ``(y0, x0, y1, x1)`` that holds the whole object.
@@ -144,7 +143,7 @@ def _is_cut_off(found: Region, given: Region, bounds: BoundingBox, image: Image)
 
 
 def _seen(
-    region: Region, image: Image, segment: Segment, *, window: Window, sizes: Sequence[int]
+    region: Region, image: Image, segment: Segmenter, *, window: Window, sizes: Sequence[int]
 ) -> tuple[Probability, BoundingBox]:
     """Return the mean of what the network sees in a window shown in several sizes, and its bounds."""
     bounds = window.bounds((image.shape[0], image.shape[1]))

@@ -14,8 +14,7 @@ from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.flow import LONGEST_SIDE, Preset, flow_magnitude_image
 from napari_masktrack.core.instances import BoolImage, Image, Probability
 from napari_masktrack.core.movie import Movie
-from napari_masktrack.core.recall import Recalling
-from napari_masktrack.core.refine import Segment
+from napari_masktrack.core.segmenter import Recalling, Segmenter
 from napari_masktrack.errors import InputError
 
 
@@ -108,13 +107,13 @@ class TwoStreams:
     Parameters
     ----------
     appearance : callable
-        Segmenter of images; see `propagation.Segmenter`.
+        Segmenter of images; see `Segmenter`.
     motion : callable, optional
         Segmenter of pictures of motion; by default the same, as it is.
     """
 
-    appearance: Segment
-    motion: Segment | None = None
+    appearance: Segmenter
+    motion: Segmenter | None = None
 
     def remember(self, image: Image, mask: BoolImage) -> tuple[Any, Any] | None:
         """Return what both segmenters remember of the object in a crop (S, S, 4); None unless both can."""
@@ -134,7 +133,7 @@ class TwoStreams:
         return TwoStreams(one.recalling(seen), other.recalling(moving))
 
     @property
-    def _both(self) -> tuple[Segment, Segment]:
+    def _both(self) -> tuple[Segmenter, Segmenter]:
         return self.appearance, self.motion or self.appearance
 
     def _planes(self, images: Image) -> tuple[Image, Image]:

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_masktrack.config import AblationConfig
-from napari_masktrack.core.recall import Recalling
-from napari_masktrack.core.refine import Segment
+from napari_masktrack.core.segmenter import Recalling, Segmenter
 from napari_masktrack.errors import ConfigError
 from napari_masktrack.evaluation.ablation_rows import FULL, ROWS, SHOWN, Row, choose_rows
 from napari_masktrack.evaluation.ablation_training import Trainings
@@ -64,12 +63,12 @@ class Shown:
     Parameters
     ----------
     segment : callable
-        See `propagation.Segmenter`.
+        See `Segmenter`.
     shown : str
         A key of `SHOWN`.
     """
 
-    segment: Segment
+    segment: Segmenter
     shown: str
 
     def __call__(
