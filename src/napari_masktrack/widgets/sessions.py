@@ -319,7 +319,7 @@ class Sessions(QObject):
     def _watch(self, restored: Sequence[Layer] = ()) -> None:
         """Save the drawings' layers of now; what was on others leaves the session."""
         if self.workspace.drawings is not None and self._watched is not None:
-            self._watched.follow(self.workspace.drawings.layers.values(), restored)
+            self._watched.follow(self.workspace.drawings.followed, restored)
 
     def _note_result(self) -> None:
         self._show_results()
