@@ -7,7 +7,7 @@ from scipy import ndimage
 from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.annotation import Absent, Box, Combined, Mask, Scribble
 from napari_masktrack.core.metrics import region_similarity
-from napari_masktrack.core.refine import LONGEST, ROUNDS, expected_similarity, refine, resolve
+from napari_masktrack.core.refine import LONGEST, ROUNDS, ZOOMS, expected_similarity, refine, resolve
 from napari_masktrack.core.region import Region
 
 SHAPE = (80, 100)
@@ -165,7 +165,7 @@ def test_a_small_dab_on_a_large_object_becomes_all_of_it():
     truth, segment = (y - 110) ** 2 + (x - 110) ** 2 < 60**2, Threshold()
     region, _ = resolve(dab(truth.shape, 90, 130, side=10), picture(truth), segment, CONFIG)
     assert region_similarity(truth, region.to_mask(truth.shape)) > 0.95
-    assert ROUNDS < len(segment.calls) < LONGEST
+    assert ROUNDS * len(ZOOMS) < len(segment.calls) < LONGEST * len(ZOOMS)
 
 
 @pytest.mark.parametrize(("side", "rounds"), [(150, LONGEST - 2), (1500, LONGEST)])
@@ -175,7 +175,7 @@ def test_an_object_without_an_end_is_looked_for_as_far_as_the_image_goes_or_ofte
     region, _ = resolve(
         dab(everything.shape, side // 2, side // 2, side=10), picture(everything), segment, CONFIG
     )
-    assert len(segment.calls) == rounds
+    assert len(segment.calls) == rounds * len(ZOOMS)
     assert (region.area == everything.size) == (side == 150)
 
 
@@ -184,7 +184,25 @@ def test_what_is_seen_at_the_edge_apart_from_the_stroke_asks_for_nothing_more():
     beside[:, 66:] = True
     region, _ = resolve(dab(SHAPE, 34, 44, side=14), picture(truth | beside), segment, CONFIG)
     assert region.to_mask(SHAPE)[:, 66:].any()
-    assert len(segment.calls) == ROUNDS
+    assert len(segment.calls) == ROUNDS * len(ZOOMS)
+
+
+def test_the_network_sees_strokes_widened_and_in_three_sizes():
+    segment, stroke = Threshold(), np.zeros(SHAPE, bool)
+    stroke[35:55, 40] = True
+    resolve(Scribble(0, 1, stroke), picture(stroke), segment, CONFIG)
+    first = segment.calls[: len(ZOOMS)]
+    assert len({images.shape for images, _ in first}) == len(ZOOMS)
+    seen = [guidance[0].any(axis=0).sum() / guidance[0].any(axis=1).sum() for _, guidance in first]
+    assert seen == pytest.approx([5 / 24] * len(ZOOMS), abs=0.03)  # 2 px more on each side
+
+
+def test_strokes_of_which_nothing_is_found_stay_as_they_are():
+    stroke = np.zeros(SHAPE, bool)
+    stroke[35:55, 40] = True
+    region, confidence = resolve(Scribble(0, 1, stroke), picture(~stroke & stroke), Threshold(), CONFIG)
+    assert confidence == 0
+    np.testing.assert_array_equal(region.to_mask(SHAPE), stroke)
 
 
 def test_a_box_and_a_rough_mask_are_asked_for_twice_however_much_is_seen():

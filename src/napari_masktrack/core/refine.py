@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_masktrack.config import PropagationConfig
+from napari_masktrack.core._opencv import cv2
 from napari_masktrack.core.annotation import Annotation, Box, Combined
 from napari_masktrack.core.instances import (
     BoundingBox,
@@ -27,7 +28,10 @@ EDGE = 0.02
 OVAL = 0.9
 """Axes of the oval that a box is taken for first, in sides of the box: corners are rarely object."""
 ZOOMS = (0.8, 1.0, 1.4)
-"""Sizes in which the surroundings of a box are shown, in sizes of the crop: the mean is steadier."""
+"""Sizes in which boxes and strokes are shown, in sizes of the crop: the mean is steadier."""
+WIDER = 0.1
+"""Widening of strokes before the network sees them, in sizes of them all: it knows rough masks, not lines."""
+_STEP = 32
 SLACK = 0.02
 """How far an object may reach out of its box, in longest sides of the box: boxes are drawn by hand."""
 
@@ -39,7 +43,8 @@ def resolve(
 
     What decides every pixel is taken as it is. Of a box the network sees an oval first (its axes are
     0.9 of the sides), in three sizes, and what it answers outside the box does not count. Of a stroke it
-    sees the surroundings, more of them as long as the object goes on there. Strokes are kept: those on
+    sees the surroundings, in three sizes as well, and more of them as long as the object goes on there; the
+    stroke is widened for it. Strokes are kept: those on
     the object belong to it, those beside it do not.
 
     Parameters
@@ -70,9 +75,11 @@ def resolve(
         return region, 1.0
     parts = item.parts if isinstance(item, Combined) else (item,)
     boxed = any(isinstance(part, Box) for part in parts)
-    within = region.box if boxed else None
-    found, confidence = refine(region, image, segment, config, within=within, rounds=LONGEST)
-    if confidence == 0.0 or all(isinstance(part, Box) for part in parts):
+    start, within = (region, region.box) if boxed else (_widened(region, shape), None)
+    found, confidence = refine(start, image, segment, config, within=within, rounds=LONGEST, zooms=ZOOMS)
+    if confidence == 0.0:
+        return region, 0.0
+    if all(isinstance(part, Box) for part in parts):
         return found, confidence
     target, known = item.supervision(shape)
     mask = np.where(known, target, found.to_mask(shape))
@@ -87,6 +94,7 @@ def refine(
     *,
     within: BoundingBox | None = None,
     rounds: int = ROUNDS,
+    zooms: Sequence[float] = (1.0,),
 ) -> tuple[Region, float]:
     """Return the object that a rough region means, and how sure the network is of it.
 
@@ -103,6 +111,8 @@ def refine(
     rounds : int
         How often the network is asked at most: more than twice only as long as the object is cut off by
         the window in which it was looked for, which grows with it. With `within` always twice.
+    zooms : sequence of float
+        Sizes in which the window is shown, in sizes of the crop; the mean of the answers counts.
 
     Returns
     -------
@@ -111,10 +121,10 @@ def refine(
     confidence : float
         In [0, 1]; 0 if nothing was found.
     """
-    given, confidence, sizes, allowed = region, 0.0, [config.crop_size], None
+    given, confidence, allowed = region, 0.0, None
+    sizes = [config.crop_size if z == 1 else round(z * config.crop_size / _STEP) * _STEP for z in zooms]
     if within is not None:
         region, allowed = _rounded(region, within), _slackened(within)
-        sizes = [round(zoom * config.crop_size / 32) * 32 for zoom in ZOOMS]
     for number in range(1, rounds + 1):
         window = window_around(within or region.box, margin=config.margin)
         values, bounds = _seen(region, image, segment, window=window, sizes=sizes)
@@ -152,6 +162,16 @@ def _seen(
         answer = segment(crop_image(image, window, size)[None], region.crop(window, size)[None])[0]
         total += paste(answer, window, (image.shape[0], image.shape[1]))[0]
     return total / np.float32(len(sizes)), bounds
+
+
+def _widened(region: Region, shape: tuple[int, int]) -> Region:
+    """Return strokes widened on all sides, by a share of the size of all of them."""
+    y0, x0, y1, x1 = region.box
+    radius = max(1, round(WIDER * region.longer_side))
+    box = max(y0 - radius, 0), max(x0 - radius, 0), min(y1 + radius, shape[0]), min(x1 + radius, shape[1])
+    away = (~region.part(box)).view(np.uint8)
+    near = cv2().distanceTransform(away, cv2().DIST_L2, cv2().DIST_MASK_PRECISE) <= radius
+    return Region.of(np.asarray(near), corner=box[:2]) or region
 
 
 def _rounded(region: Region, box: BoundingBox) -> Region:
