@@ -168,3 +168,15 @@ def test_the_guide_promises_no_fine_tuning_where_it_is_off(dock, paint):
     dock.finetune.set_value("off")
     assert "Press the button below" in dock.guide.text()
     assert "adapts" not in dock.guide.text()
+
+
+def test_a_run_that_could_learn_nothing_says_so(dock, tracker, paint, finish, monkeypatch):
+    paint(dock, 0)
+    monkeypatch.setattr(tracker, "finetune", lambda *_, **__: (each for each in ()))
+    dock.bar.run.click()
+    finish(dock)
+    assert "Nothing was learned: boxes and strokes" in dock.bar.message.text()
+    dock.finetune.mode.setCurrentIndex(dock.finetune.mode.findData("off"))
+    dock.bar.run.click()
+    finish(dock)
+    assert "learned" not in dock.bar.message.text()

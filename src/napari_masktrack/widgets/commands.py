@@ -1,7 +1,6 @@
 """What the buttons of the dock do."""
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -15,6 +14,7 @@ from napari_masktrack.core.plan import reached
 from napari_masktrack.errors import AnnotationError, InputError
 from napari_masktrack.layers.looks import put_aside
 from napari_masktrack.widgets.boxes import box_to_mask
+from napari_masktrack.widgets.closing import STOPPED, STOPPED_EARLY, done
 from napari_masktrack.widgets.corrections import range_around
 from napari_masktrack.widgets.drawings import Drawings
 from napari_masktrack.widgets.engine import NotCompared, Plan, Remark, Score, comparable
@@ -30,8 +30,6 @@ ALONE = {"box to mask", "import", "score", "leave one out", "revert", "export", 
 """What is not begun while other work is under way."""
 NEED_RESULT = {"use result", "score", "leave one out", "revert", "export"}
 """What needs, or writes, all of a result; running does, too."""
-STOPPED = "Stopped. What was finished is kept; 'Revert' in 6 Save takes it back."
-STOPPED_EARLY = "Stopped before a frame was finished; the masks are as they were."
 
 
 class Commands:
@@ -53,6 +51,7 @@ class Commands:
         self.workspace.movie_changed.connect(lambda: self._taken.clear())
         self._hidden: int | None = None
         self._left = 0
+        self._tunes = False
         self._made: Counter[str] = Counter()
         self.runner.framed.connect(self._count)
         self._actions = {
@@ -124,6 +123,7 @@ class Commands:
         frames = self._reached(plan)
         self._hand_over(drawings, frames)
         self._made.clear()
+        self._tunes = config is not None
         if config is not None:
             self.dock.finetune.plot.clear(config.steps)
             self.dock.finetune.plot.show()
@@ -178,7 +178,7 @@ class Commands:
         self._handed = {each for each, touched in around.items() if touched and set(touched) <= set(frames)}
         drawings.corrected -= self._handed
 
-    def finish(self, _ending: str) -> None:
+    def finish(self) -> None:
         """Tidy up after any work."""
         finetune = self.dock.finetune
         if self.runner.engine.tuned:
@@ -197,9 +197,8 @@ class Commands:
             self.dock.propagate.end_search()
             for frame, _ in handed:
                 self._taken.pop(frame, None)
-            self.dock.bar.say(
-                f"Done: {in_words(self._made, self._left)}. Review shows where to look.", "good"
-            )
+            learned = not self._tunes or bool(self.dock.finetune.plot.value())
+            self.dock.bar.say(done(self._made, left=self._left, learned=learned), "good")
         elif ending == "cancelled":
             self.dock.bar.say(STOPPED if self._made else STOPPED_EARLY)
         if self._made:
@@ -373,26 +372,3 @@ class Commands:
             self.dock.bar.say(f"Taken back on {count} frames.", "good")
 
         self._reverting.start(chain(*steps), end)
-
-
-def in_words(made: Mapping[str, int], left: int = 0) -> str:
-    """Say what was done: frames that were computed, those that are the user's, those nothing leads to.
-
-    Of the last there are those that were `left` alone, and those that are empty now.
-    """
-    carried, yours, unreached = (made.get(what, 0) for what in ("carried", "yours", "unreached"))
-    parts = [f"{carried} {_frames(carried)} computed"]
-    if yours:
-        parts.append(f"{yours} {_frames(yours)} kept as you annotated {'it' if yours == 1 else 'them'}")
-    if unreached:
-        parts.append(f"{unreached} {_frames(unreached)} without masks, because none was carried there")
-    if left:
-        parts.append(
-            f"{left} {_frames(left)} left as {'it was' if left == 1 else 'they were'}, because "
-            "nothing is carried there"
-        )
-    return ", ".join(parts)
-
-
-def _frames(count: int) -> str:
-    return "frame" if count == 1 else "frames"

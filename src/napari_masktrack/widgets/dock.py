@@ -227,8 +227,8 @@ class MaskTrackDock(QWidget):
         self.annotate.show_frame()
         self.review.set_current(self.workspace.frame)
 
-    def _follow_end(self, ending: str, _message: str) -> None:
-        self.commands.finish(ending)
+    def _follow_end(self, _ending: str, _message: str) -> None:
+        self.commands.finish()
         self.show_step()
 
     # The end

@@ -1,0 +1,39 @@
+"""What the dock says when a propagation has ended."""
+
+from collections.abc import Mapping
+
+STOPPED = "Stopped. What was finished is kept; 'Revert' in 6 Save takes it back."
+STOPPED_EARLY = "Stopped before a frame was finished; the masks are as they were."
+NOT_LEARNED = (
+    "Nothing was learned: boxes and strokes of one or two objects do not teach; paint an object for that. "
+)
+
+
+def done(made: Mapping[str, int], *, left: int = 0, learned: bool = True) -> str:
+    """Say what was done: frames that were computed, those that are the user's, those nothing leads to.
+
+    Parameters
+    ----------
+    made : mapping of str to int
+        How many frames were 'carried', how many are 'yours', and how many are 'unreached' and empty now.
+    left : int
+        Frames that nothing leads to and that were left as they were.
+    learned : bool
+        Whether fine-tuning, if it was wanted, found something to learn from.
+    """
+    carried, yours, unreached = (made.get(what, 0) for what in ("carried", "yours", "unreached"))
+    parts = [f"{carried} {_frames(carried)} computed"]
+    if yours:
+        parts.append(f"{yours} {_frames(yours)} kept as you annotated {'it' if yours == 1 else 'them'}")
+    if unreached:
+        parts.append(f"{unreached} {_frames(unreached)} without masks, because none was carried there")
+    if left:
+        parts.append(
+            f"{left} {_frames(left)} left as {'it was' if left == 1 else 'they were'}, because "
+            "nothing is carried there"
+        )
+    return f"Done: {', '.join(parts)}. {'' if learned else NOT_LEARNED}Review shows where to look."
+
+
+def _frames(count: int) -> str:
+    return "frame" if count == 1 else "frames"
