@@ -262,7 +262,7 @@ def test_weights_of_one_movie_do_not_start_another(dock, truth, paint, finish):
     dock.movie.layer.set_value(dock.viewer.layers["other"])
     assert dock.finetune.model == start
     assert not dock.runner.engine.tuned
-    dock.commands.finish("done")  # of an export, for example
+    dock.commands.finish()  # of an export, for example
     assert dock.finetune.model == start
     chosen = dock.finetune.start.findText("Fine-tuned so far")
     assert chosen == -1
