@@ -53,6 +53,6 @@ elif [ "$(uname)" = Linux ] && [ -z "${DISPLAY:-}" ]; then
 else
     screen=(env)
 fi
-# files in their order: those of the window are first, while the processes are young
-"${screen[@]}" $bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@" || failed=1
+# files in their order: those of the window are first, while the processes are young; one that crashes ends the run
+"${screen[@]}" $bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart 0 "$@" || failed=1
 exit $failed
