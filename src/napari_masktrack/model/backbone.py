@@ -37,9 +37,13 @@ class SameConv2d(nn.Conv2d):
         if self.stride[0] == 1:
             pad = self.dilation[0] * (self.kernel_size[0] - 1) // 2
             return functional.conv2d(x, self.weight, self.bias, 1, pad, self.dilation, self.groups)
-        height, width = (max(0, (-(-n // 2) - 1) * 2 + self.kernel_size[0] - n) for n in x.shape[-2:])
-        x = functional.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return functional.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        sides = zip(x.shape[-2:], self.kernel_size, strict=True)
+        total = [max(0, (-(-n // 2) - 1) * 2 + kernel - n) for n, kernel in sides]
+        # padded alike on both sides, with a kernel that passes over what is too much: maps need no copy
+        more = [total[1] % 2, 0, total[0] % 2, 0]
+        weight = functional.pad(self.weight, more) if any(more) else self.weight
+        pads = [-(-each // 2) for each in total]
+        return functional.conv2d(x, weight, self.bias, self.stride, pads, self.dilation, self.groups)
 
 
 class InvertedResidual(nn.Module):
@@ -57,9 +61,9 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output."""
-        h = x if self.expand is None else functional.relu6(self.expand(x))
-        narrow: Tensor = self.project(functional.relu6(self.depthwise(h)))
-        return x + narrow if self.residual else narrow
+        h = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        narrow: Tensor = self.project(functional.relu6(self.depthwise(h), inplace=True))
+        return narrow.add_(x) if self.residual else narrow
 
 
 class MobileNetV2(Trunk):
@@ -90,7 +94,7 @@ class MobileNetV2(Trunk):
 
     def forward(self, x: Tensor, extra: Tensor | None = None) -> list[Tensor]:
         """Return features of 16, 24, 32 and 320 channels."""
-        h = functional.relu6(self.Conv(torch.cat([x[:, :3] * 2 - 1, x[:, 3:]], dim=1)))
+        h = functional.relu6(self.Conv(torch.cat([x[:, :3] * 2 - 1, x[:, 3:]], dim=1)), inplace=True)
         taps = []
         for index, block in enumerate(list(self.children())[1:]):
             h = block(h)
@@ -117,10 +121,10 @@ class PreActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the unit's output, not yet activated."""
-        h = functional.relu(self.bn1(x))
+        h = functional.relu(self.bn1(x), inplace=True)
         shortcut = x if self.downsample is None else self.downsample(h)
-        h = self.conv2(functional.relu(self.bn2(self.conv1(h))))
-        return torch.add(shortcut, self.conv3(functional.relu(self.bn3(h))))
+        h = self.conv2(functional.relu(self.bn2(self.conv1(h)), inplace=True))
+        return torch.add(shortcut, self.conv3(functional.relu(self.bn3(h), inplace=True)))
 
 
 class Stage(nn.Sequential):

@@ -44,6 +44,10 @@ def _dice(score: Tensor, target: Tensor, known: Tensor) -> Tensor:
 
 def outline(target: Tensor, *, width: int = OUTLINE_WIDTH) -> Tensor:
     """Return 1 within `width` / 2 pixels of the outline of a mask (B, 1, H, W), 0 elsewhere."""
-    grown = functional.max_pool2d(target, width, 1, width // 2)
-    shrunk = -functional.max_pool2d(-target, width, 1, width // 2)
-    return grown - shrunk
+    return _grown(target, width) + _grown(-target, width)
+
+
+def _grown(plane: Tensor, width: int) -> Tensor:
+    """Return the largest value in a square around each pixel: along one side, then along the other."""
+    columns = functional.max_pool2d(plane, (width, 1), 1, (width // 2, 0))
+    return functional.max_pool2d(columns, (1, width), 1, (0, width // 2))
