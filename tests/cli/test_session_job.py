@@ -11,6 +11,7 @@ from PIL import Image
 from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.io.readers import open_movie
 from napari_masktrack.io.session import MovieReference, Session
+from napari_masktrack.io.session_drawings import DrawnShape
 
 FRAMES = 6  # of the movie in `place`
 FAST = "--finetune off --crop-size 64"
@@ -125,6 +126,22 @@ def test_settings_and_weights_of_the_session_are_used_unless_others_are_asked_fo
     assert propagate("--revert").code == 0
     with Session.open(session, read_only=True) as opened:
         assert opened.weights.read_bytes() == tuned
+
+
+def test_where_nothing_was_learned_the_session_has_no_weights_and_the_next_run_learns(propagate, session):
+    with Session.open(session) as opened:
+        ((_, painted),) = opened.label_images()
+        opened.save_annotation(0, np.zeros_like(painted))
+        opened.save_shapes([DrawnShape("rectangle", 0, 1, ((10, 12), (10, 23), (21, 23), (21, 12)))])
+    done = propagate(speed="")
+    assert (done.code, "Not fine-tuned" in done.err) == (0, True)
+    with Session.open(session) as opened:
+        assert not opened.weights.exists()
+        opened.save_shapes([])
+        opened.save_annotation(0, painted)
+    assert "Fine-tuned: 1 steps" in propagate(speed="").err
+    with Session.open(session, read_only=True) as opened:
+        assert opened.weights.is_file()
 
 
 def test_what_the_session_has_is_taken_over_where_nothing_is_asked_for():

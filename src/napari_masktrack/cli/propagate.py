@@ -83,17 +83,13 @@ def run(options: Namespace, terminal: Terminal) -> None:
     complete(prepare(options), options, terminal)
 
 
-def complete(
-    job: Job, options: Namespace, terminal: Terminal, begin: "Callable[[Tracker], object] | None" = None
-) -> None:
-    """Load the network and do what was prepared; `begin` is told the tracker before it works."""
+def complete(job: Job, options: Namespace, terminal: Terminal) -> None:
+    """Load the network and do what was prepared."""
     terminal.check()
     from napari_masktrack.tracker import Tracker
 
     model = {} if options.model is None else {"model": options.model}
     tracker = Tracker(**model, device=options.device)
-    if begin is not None:
-        begin(tracker)
     with job.sink.kept(terminal):
         work(job, tracker, terminal)
     told = job.sink.summary()
@@ -109,10 +105,12 @@ def work(job: Job, tracker: "Tracker", terminal: Terminal) -> None:
     objects, frames = len(job.annotations.labels), len(job.annotations.frames)
     terminal.complain(f"Annotated: {objects} object(s) on {frames} frame(s).")
     if job.finetune is not None:
-        fine_tune(steps, job.finetune, terminal)
+        learned = fine_tune(steps, job.finetune, terminal)
         if job.finetune_flow:
             steps = tracker.finetune(job.movie, job.annotations, job.finetune, stream="motion")
-            fine_tune(steps, job.finetune, terminal, what="the flow's network")
+            learned |= fine_tune(steps, job.finetune, terminal, what="the flow's network")
+        if learned:
+            job.sink.learned(tracker)
     if job.crf_search:
         fit_crf(tracker.fit_crf(job.movie, job.annotations, job.config), terminal)
     if job.weights is not None:

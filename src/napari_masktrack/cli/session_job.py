@@ -74,11 +74,7 @@ def run(options: Namespace, terminal: Terminal) -> None:
             return
         job = prepare(options, session)
         complain()
-        sink = job.sink
-        if isinstance(sink, SessionSink) and job.finetune is not None:
-            propagate.complete(job, options, terminal, sink.save_weights_of)
-        else:
-            propagate.complete(job, options, terminal)
+        propagate.complete(job, options, terminal)
 
 
 @contextmanager
@@ -184,7 +180,7 @@ class SessionSink(Sink):
         self._tuned: Tracker | None = None
         self._numbers: dict[int, list[Mapping[str, Any]]] = {}
 
-    def save_weights_of(self, tracker: "Tracker") -> None:
+    def learned(self, tracker: "Tracker") -> None:
         """Save this tracker's weights too, when the first frame comes."""
         self._tuned = tracker
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # NumPy and torch come with these, and `--help` needs neither
     from napari_masktrack.core.crf_search import SearchStep
     from napari_masktrack.io.writers import LabelWriter
     from napari_masktrack.propagation import FrameResult, Headway
+    from napari_masktrack.tracker import Tracker
     from napari_masktrack.training.train import TrainStep
 
 STACKS = {".tif", ".tiff", ".zarr"}
@@ -49,6 +50,9 @@ class Sink:
                 (result.frame, label, value, result.source[label], result.agreement.get(label))
                 for label, value in sorted(result.confidence.items())
             ]
+
+    def learned(self, tracker: "Tracker") -> None:
+        """Take note that the tracker was fine-tuned; only a session keeps its weights."""
 
     @contextmanager
     def kept(self, terminal: Terminal) -> Iterator[None]:
@@ -164,8 +168,17 @@ def follow_training(
 
 def fine_tune(
     steps: "Iterator[TrainStep]", settings: FinetuneConfig, terminal: Terminal, *, what: str = ""
-) -> None:
-    """Run a fine-tuning to its end, and say how it went; `what` names a network that is not the main one."""
+) -> bool:
+    """Run a fine-tuning to its end, and say how it went; tells whether there was something to learn from.
+
+    Parameters
+    ----------
+    steps : iterator of TrainStep
+    settings : FinetuneConfig
+    terminal : Terminal
+    what : str
+        Names a network that is not the main one.
+    """
     last = follow_training(
         steps, terminal, title="Fine-tuning", seconds=settings.seconds, least=settings.least
     )
@@ -178,6 +191,7 @@ def fine_tune(
     else:
         took = duration(last.seconds)
         terminal.complain(f"Fine-tuned{name}: {last.step} steps in {took}, loss {last.loss:.3f}.")
+    return last is not None
 
 
 def fit_crf(steps: "Iterator[SearchStep]", terminal: Terminal) -> None:

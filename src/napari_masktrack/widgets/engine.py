@@ -200,7 +200,7 @@ class Engine:
                 for step in () if first is None else chain([first], steps):
                     self.tuned = True
                     yield step
-        if plan.save_weights is not None:
+        if plan.save_weights is not None and self.tuned:
             plan.save_weights(tracker.save)
 
     def _ready(self, plan: Plan) -> Any:
