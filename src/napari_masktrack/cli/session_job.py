@@ -205,15 +205,9 @@ class SessionSink(Sink):
             for label, value in result.confidence.items()
         ]
 
-    @contextmanager
-    def kept(self, terminal: Terminal) -> "Iterator[None]":
-        """As of `Sink`; the numbers are written too, whatever happens in the block."""
-        with super().kept(terminal):
-            try:
-                yield
-            finally:
-                with terminal.finishing():
-                    self._save_numbers()
+    def _tables(self) -> "list[Callable[[], object]]":
+        """As of `Sink`; and what writes the numbers of the session."""
+        return [*super()._tables(), self._save_numbers]
 
     def _save_numbers(self) -> None:
         if not self._numbers:

@@ -1,14 +1,15 @@
 """Drive the engine's generators: show progress, keep every finished frame, stop when asked to."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_masktrack.cli.progress import duration
 from napari_masktrack.cli.terminal import Terminal
 from napari_masktrack.config import FinetuneConfig, share_done
-from napari_masktrack.errors import InputError, WorkError
+from napari_masktrack.errors import InputError, MaskTrackError, WorkError
 from napari_masktrack.io.refusal import shown
 
 if TYPE_CHECKING:  # NumPy and torch come with these, and `--help` needs neither
@@ -61,17 +62,23 @@ class Sink:
         Raises
         ------
         WorkError
-            The block ended, but not every frame came.
+            The disk refused, or the block ended, but not every frame came.
         """
         try:
             yield
         except BaseException as error:
             with terminal.finishing():
-                self._close()
-            error.add_note(self.summary())
+                masks, refused = self._complete()
+            error.add_note(" ".join([masks.removeprefix(f"{error} "), *refused]))
             raise
         with terminal.finishing():
-            self._close()
+            masks, refused = self._complete()
+        if masks != self.summary() or refused:
+            stop, text = terminal.interruption(), " ".join([masks, *refused])
+            if stop is None:
+                raise WorkError(text)
+            stop.add_note(text)
+            raise stop
         if self.writer.missing:
             raise WorkError(f"Not every frame was computed; report this. {self.summary()}")
 
@@ -95,12 +102,19 @@ class Sink:
             return ""
         return f", {self._unreached} of them without masks, because none was carried there"
 
-    def _close(self) -> None:
+    def _complete(self) -> tuple[str, list[str]]:
+        """Complete all files; says where the masks are, and what else the disk refused."""
         try:
-            self.writer.close()
+            masks = _refused(self.writer.close)
         finally:
-            if self.confidence is not None and self._came:
-                self._save_confidence(self.confidence)
+            refused = [said for said in map(_refused, self._tables()) if said]
+        return masks or self.summary(), refused
+
+    def _tables(self) -> list[Callable[[], object]]:
+        """Give what writes the tables, when no more frames come."""
+        if self.confidence is None or not self._came:
+            return []
+        return [partial(self._save_confidence, self.confidence)]
 
     def _save_confidence(self, path: Path) -> None:
         from napari_masktrack.io.exporters import save_metrics_csv
@@ -253,6 +267,15 @@ def carry(results: "Iterator[FrameResult | Headway]", sink: Sink, terminal: Term
                 progress.update(share, f"{done} of {total} frames")
     except InputError as error:
         raise WorkError(str(error)) from error
+
+
+def _refused(write: Callable[[], object]) -> str:
+    """Write; gives what went wrong in words."""
+    try:
+        write()
+    except MaskTrackError as error:
+        return str(error)
+    return ""
 
 
 @contextmanager
