@@ -7,8 +7,10 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog
 
-from napari_masktrack.errors import AnnotationError
+from napari_masktrack.errors import AnnotationError, InputError
 from napari_masktrack.io.session import MovieReference, Session
+from napari_masktrack.io.session_numbers import SessionNumbers
+from napari_masktrack.io.session_results import SessionResults
 from napari_masktrack.layers import LayerMovie
 from napari_masktrack.widgets.drawings import Drawings
 
@@ -229,3 +231,40 @@ def test_an_object_with_strokes_beside_it_only_may_be_called_absent(qtbot):
     with pytest.raises(AnnotationError, match="Object 2 is drawn on frame 0; erase it there"):
         drawings.set_absent(0, 2, absent=True)
     drawings.release()
+
+
+@pytest.mark.parametrize("what", ["result", "comparison"])
+def test_a_session_that_cannot_be_read_now_is_not_said_to_be_saved(
+    saving, dock, paint, finish, qtbot, monkeypatch, what
+):
+    paint(dock, 0)
+    qtbot.waitUntil(lambda: dock.sessions.session is not None)
+    dock.bar.run.click()
+    finish(dock)
+    folder, movie = dock.sessions.session.folder, dock.movie.layer
+    movie.set_value(dock.viewer.add_image(np.zeros((4, 20, 30), np.uint8), name="other"))
+
+    def refuse(*_):
+        raise InputError("The disk does not answer; connect it again.")
+
+    with monkeypatch.context() as broken:
+        if what == "result":
+            broken.setattr(SessionResults, "written", property(refuse))
+        else:
+            broken.setattr(SessionNumbers, "scores", refuse)
+        movie.set_value(dock.viewer.layers["cells"])
+        qtbot.waitUntil(lambda: "does not answer" in dock.bar.message.text())
+        qtbot.wait(400)  # longer than a deleted result stays in its session
+    assert "Nothing is saved until you press" in dock.bar.message.text()
+    assert (dock.sessions.session, dock.sessions.link) == (None, None)
+    assert dock.save.where.text() == "Nothing is saved yet."
+    assert dock.viewer.layers["cells result"].visible
+    paint(dock, 6)
+    Session.open(folder).close()  # nobody holds it, and it lost nothing
+    movie.set_value(dock.viewer.layers["other"])
+    movie.set_value(dock.viewer.layers["cells"])
+    qtbot.waitUntil(lambda: dock.sessions.session is not None and dock.workspace.result is not None)
+    qtbot.waitUntil(lambda: len(dock.workspace.result.done) == 8)
+    assert dock.sessions.session.folder == folder
+    dock.sessions.flush()
+    assert dock.sessions.session.annotated_frames() == (0, 6)

@@ -104,7 +104,7 @@ class Reopening:
             return
         if now is not None and now.folder.absolute() == folder.absolute():
             self._sessions.close()
-        with _opened(folder) as session:  # if that is refused, nothing has changed
+        with self._opened(folder) as session:  # if that is refused, nothing has changed
             self._sessions.close()
             seen = self.workspace.view
             if seen is None or not seen.lies_like(view) or seen.channel != view.channel:
@@ -113,6 +113,18 @@ class Reopening:
             drawings.give_up()  # else what was drawn before would be saved into this session
             self._draw_on(layers)
             self._adopt(session, restored=layers, problems=read.problems)
+
+    @contextmanager
+    def _opened(self, folder: Path) -> Iterator[Session]:
+        """Open a session for good; it is closed only if taking it up fails."""
+        session = Session.open(folder)
+        try:
+            yield session
+        except MaskTrackError:
+            if self._sessions.session is session:  # it had begun: nothing may be saved into it any more
+                self._sessions.close()
+            session.close()
+            raise
 
     def _draw_on(self, layers: Iterable[Layer]) -> None:
         for layer in layers:
@@ -128,7 +140,7 @@ class Reopening:
             self._sessions.keep_drawings()
             return
         try:
-            with _opened(folder) as session:
+            with self._opened(folder) as session:
                 session.check_movie(view.movie)
                 missing = self._missing(session, view)
                 self._draw_on(missing)
@@ -151,8 +163,10 @@ class Reopening:
     def _adopt(self, session: Session, restored: Sequence[Layer], problems: Iterable[str]) -> None:
         """Take up a session whose layers are in the viewer; those that were just restored are saved."""
         drawings = self.workspace.require_drawings()
-        former = self._put_aside(session.folder)
         drawings.take_own()
+        # Read before anything begins: if the disk refuses, nothing is said to be saved that is not.
+        scores, stores = session.numbers.scores(), self.workspace.read_results(session)
+        former = self._put_aside(session.folder)
         for role, layer in drawings.layers.items():
             if layer in restored or _is_of(layer, session.folder):
                 restore_look(session, role, layer)  # what read it could not say its contour
@@ -166,8 +180,8 @@ class Reopening:
         if session.weights.is_file():
             self.dock.finetune.set_model(session.weights, own=True)
         self.dock.finetune.set_former(session.former.latest_weights)
-        self.dock.review.restore_scores(session.numbers.scores())
-        results = self.workspace.restore_results(session)
+        self.dock.review.restore_scores(scores)
+        results = self.workspace.restore_results(session, stores)
         work = chain(results, self._settling(), self._clear(former))
         self._sessions.slices.start(work, lambda: self._end(session, problems))
 
@@ -222,17 +236,6 @@ class Reopening:
 def _is_of(layer: Layer, folder: Path) -> bool:
     """Whether a layer was opened from a session."""
     return bool(notes_of(layer).get("session") == str(folder.absolute()))
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[Session]:
-    """Open a session for good; it is closed only if taking it up fails."""
-    session = Session.open(folder)
-    try:
-        yield session
-    except MaskTrackError:
-        session.close()
-        raise
 
 
 def scored(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:

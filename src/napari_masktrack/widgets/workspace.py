@@ -1,6 +1,6 @@
 """What a dock works on: one movie of one viewer, its drawings, its result, its session."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -168,23 +168,39 @@ class Workspace(QObject):
             yield
             self.ensure_probability()
 
-    def restore_results(self, session: Session) -> Iterator[int]:
-        """Show the masks and probabilities of a session in new layers; they are read as one goes on."""
-        view = self.require_movie()
-        stores: list[tuple[str, StoredFrames]] = []
-        limit = self.in_memory_up_to
-        if session.results.written:
-            self.result = ResultStore(view, session=session, in_memory_up_to=limit)
-            stores.append(("result", self.result))
-        if session.probabilities.written:
-            self.probability = ProbabilityStore(view, session=session, in_memory_up_to=limit)
-            stores.append(("probability", self.probability))
-        for role, store in stores:
-            restore_look(session, role, store.layer)
-            self._add(store.layer)
-            if role == "probability":
+    def read_results(self, session: Session) -> list[StoredFrames]:
+        """Open the masks and probabilities of a session, for `restore_results`; nothing is changed yet.
+
+        Raises
+        ------
+        InputError
+            They cannot be read now.
+        """
+        view, limit, made = self.require_movie(), self.in_memory_up_to, list[StoredFrames]()
+        try:
+            if session.results.written:
+                made.append(ResultStore(view, session=session, in_memory_up_to=limit))
+            if session.probabilities.written:
+                made.append(ProbabilityStore(view, session=session, in_memory_up_to=limit))
+        except MaskTrackError:
+            for store in made:
+                store.close(gone=True)
+            raise
+        return made
+
+    def restore_results(self, session: Session, stores: Sequence[StoredFrames]) -> Iterator[int]:
+        """Show what `read_results` opened in new layers; the frames are read as one goes on."""
+        for store in stores:
+            if isinstance(store, ResultStore):
+                self.result = store
+                restore_look(session, "result", store.layer)
+                self._add(store.layer)
+            elif isinstance(store, ProbabilityStore):
+                self.probability = store
+                restore_look(session, "probability", store.layer)
+                self._add(store.layer)
                 self._put_below_masks(store.layer)
-        return chain(*[store.restore() for _, store in stores])
+        return chain(*[store.restore() for store in stores])
 
     def require_restored(self) -> None:
         """Refuse to begin something while results of a session are being read, or a propagation taken back.
