@@ -4,7 +4,8 @@ The form in the window and the options of the command line are built from these 
 carries its limits, its unit and a tooltip.
 """
 
-from dataclasses import dataclass, field, fields
+import sys
+from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
@@ -22,13 +23,20 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 _KINDS = {bool: "yes or no, True or False", int: "whole number", float: "number", str: "name"}
 
 
-def _is_kind(value: object, default: object) -> bool:
-    """Whether a value is of the kind of a field's default; of others any will do."""
-    if type(default) not in _KINDS:
-        return True
-    if isinstance(default, int) and not isinstance(default, bool):
+def _kind(each: "Field[Any]") -> type | None:
+    """Give of which kind a field is, told by its default, or by its type where that is None."""
+    kinds = get_args(each.type) if each.default is None else (type(each.default),)
+    return next((kind for kind in kinds if kind in _KINDS), None)
+
+
+def _is_kind(value: object, kind: type) -> bool:
+    """Whether a value is of a kind, or can be made one without a loss."""
+    if kind is bool:
+        numpy = sys.modules.get("numpy")  # without it there are no values of its types
+        return isinstance(value, bool) or (numpy is not None and isinstance(value, numpy.bool_))
+    if kind is int:
         return isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
-    return isinstance(value, Real) if isinstance(default, float) else value is not None
+    return isinstance(value, Real if kind is float else kind)
 
 
 def _setting(default: Any, tooltip: str, **limits: Any) -> Any:
@@ -39,13 +47,13 @@ class Checked:
     """Base of the settings: values outside a field's limits are refused by name."""
 
     def __post_init__(self) -> None:
-        """Compare each field with the limits in its metadata.
+        """Compare each field with the limits in its metadata; 320.0 becomes 320 where whole numbers count.
 
         Raises
         ------
         ConfigError
             A value is below ``min``, above ``max``, not among ``choices``, a fraction where only whole
-            numbers count, or None where something is needed.
+            numbers count, or of another kind than the field.
         """
         for each in fields(self):  # type: ignore[arg-type]
             value = getattr(self, each.name)
@@ -53,8 +61,11 @@ class Checked:
             choices = each.metadata.get("choices")
             if value is None and type(None) in get_args(each.type):
                 continue
-            if not _is_kind(value, each.default):
-                raise ConfigError(f"{each.name} is {value!r}; give a {_KINDS[type(each.default)]}.")
+            kind = _kind(each)
+            if kind is not None and not _is_kind(value, kind):
+                raise ConfigError(f"{each.name} is {value!r}; give a {_KINDS[kind]}.")
+            if kind in (bool, int):
+                object.__setattr__(self, each.name, kind(value))
             if (low is not None and not value >= low) or (high is not None and not value <= high):
                 raise ConfigError(f"{each.name} is {value}; give a value from {low} to {high}.")
             if choices is not None and value not in choices:
