@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_masktrack.errors import OutputError, WorkError
+from napari_masktrack.errors import InputError, MaskTrackWarning, OutputError, WorkError
 from napari_masktrack.io.session import Session
 from napari_masktrack.layers import ProbabilityStore, ResultStore
 from napari_masktrack.propagation import FrameResult
@@ -195,3 +195,47 @@ def test_a_layer_that_leaves_its_session_half_read_shows_all_of_it(
         assert store.layer.data[4, 5, 5] == 9
         assert len(store.layer.features) == (1 if steps else 0)
     assert held(kept) == {frame: frame + 1 for frame in range(5)}
+
+
+@pytest.mark.parametrize("limit", [0, 2**40], ids=["on disk", "in memory"])
+def test_a_damaged_frame_of_a_session_that_was_left_is_empty_and_said_once(
+    viewer, view, session, tmp_path, limit
+):
+    for frame in range(3):
+        session.results.write(frame, np.full(SIZE, frame + 1))
+    session.results.reread()
+    (session.folder / "results.zarr" / "1.0.0").write_bytes(b"half")
+    store = ResultStore(view, session=session, in_memory_up_to=limit)
+    viewer.add_layer(store.layer)
+    store.restore()
+    store.leave_session()
+    session.close()
+
+    def look():
+        for frame in (1, 2, 1):
+            viewer.dims.set_point(0, frame)
+
+    with pytest.warns(MaskTrackWarning, match=r"Frame 1 of .* is damaged \(.*propagate it again") as said:
+        look()
+    assert len(said) == 1
+    assert [int(np.asarray(store.layer.data[frame]).max()) for frame in range(3)] == [1, 0, 3]
+    assert store.done == (0, 2)
+    assert store.layer.data.source.written == (0, 2)
+    with Session.create(tmp_path / "next.masktrack", session.movie) as following:
+        list(store.save_to(following))
+        assert held(following.results) == {0: 1, 2: 3}
+
+
+def test_a_frame_that_cannot_be_read_now_is_not_taken_for_empty(view, session, monkeypatch):
+    session.results.write(1, np.ones(SIZE, int))
+    store = ResultStore(view, session=session, in_memory_up_to=0)
+    store.leave_session()
+
+    def gone(self, frame):
+        raise InputError("Frame 1 cannot be read now.") from OSError(5, "Input/output error")
+
+    with monkeypatch.context() as drive:
+        drive.setattr(type(session.results), "read", gone)
+        with pytest.raises(InputError, match="cannot be read now"):
+            store.labels(1)
+    assert store.labels(1).max() == 1

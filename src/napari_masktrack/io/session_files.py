@@ -178,7 +178,7 @@ def attempt(
 
 def is_gone(error: InputError) -> bool:
     """Whether a file could not be read because there is none any more."""
-    return _refusal(error) == errno.ENOENT
+    return refusal(error) == errno.ENOENT
 
 
 def keep_damaged(path: Path, error: InputError, *, rename: bool = True) -> str:
@@ -199,7 +199,7 @@ def keep_damaged(path: Path, error: InputError, *, rename: bool = True) -> str:
     WorkError
         It cannot be renamed.
     """
-    if _refusal(error) is not None:
+    if refusal(error) is not None:
         raise InputError(
             f"{error} Nothing was changed: see that the drive is there and lets you read it, then try again."
         ) from error
@@ -235,8 +235,8 @@ def saving(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _refusal(error: BaseException | None) -> int | None:
-    """Give what the system said when it refused to read; None where it gave what there is."""
+def refusal(error: BaseException | None) -> int | None:
+    """Give the number of what the system said when it refused to read; None where it gave what there is."""
     while isinstance(error, MaskTrackError):
         error = error.__cause__
     return error.errno if isinstance(error, OSError) else None

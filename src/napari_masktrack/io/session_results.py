@@ -3,7 +3,7 @@
 import re
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.refusal import reason, refusing, shown
-from napari_masktrack.io.session_files import is_gone, keep_damaged, saving, sweep
+from napari_masktrack.io.session_files import is_gone, keep_damaged, refusal, saving, sweep
 from napari_masktrack.io.session_movie import MovieReference
 from napari_masktrack.io.writers import LabelWriter, Layout
 
@@ -219,20 +219,40 @@ class DetachedStore(LabelStore):
     path : Path
         The folder for what is written here.
     base : LabelStore
+    note : callable
+        Is told once of each frame there that is damaged, and what is wrong with it.
     """
 
-    def __init__(self, path: Path, base: LabelStore) -> None:
+    def __init__(self, path: Path, base: LabelStore, note: Callable[[int, str], object]) -> None:
         super().__init__(path, frames=base.frames, shape=base.shape, dtype=base.dtype)
-        self._base, self._own = base, set[int]()
+        self._base, self._own, self._note = base, set[int](), note
+        self._damaged: set[int] = set()
 
     @property
     def written(self) -> tuple[int, ...]:
         """The frames that were written here or there, and not taken away here, sorted."""
-        return tuple(sorted({*super().written, *(set(self._base.written) - self._own)}))
+        base = set(self._base.written) - self._own - self._damaged
+        return tuple(sorted({*super().written, *base}))
 
     def read(self, frame: int) -> NDArray[Any]:
-        """Read a frame; see `LabelStore.read`."""
-        return super().read(frame) if frame in self._own else self._base.read(frame)
+        """Read a frame, see `LabelStore.read`; zeros where it is damaged there.
+
+        Raises
+        ------
+        InputError
+            The frame cannot be read now.
+        """
+        if frame in self._own:
+            return super().read(frame)
+        if frame not in self._damaged:
+            try:
+                return self._base.read(frame)
+            except InputError as error:
+                if refusal(error) is not None:
+                    raise
+                self._damaged.add(frame)
+                self._note(frame, str(error))
+        return np.zeros(self.shape, self.dtype)
 
     def write(self, frame: int, labels: NDArray[Any]) -> None:
         """Write a frame here; see `LabelStore.write`."""

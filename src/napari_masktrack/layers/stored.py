@@ -1,6 +1,7 @@
 """Frames over a movie in a layer, in memory or on disk, in the session besides, and with a way back."""
 
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ from napari.components import Dims
 from napari.layers import Layer
 from numpy.typing import NDArray
 
-from napari_masktrack.errors import InputError, MaskTrackError
+from napari_masktrack.errors import InputError, MaskTrackError, MaskTrackWarning
 from napari_masktrack.io.session import Session
 from napari_masktrack.io.session_results import DetachedStore, LabelStore
 from napari_masktrack.layers.create import notes_of
@@ -168,8 +169,9 @@ class StoredFrames:
         frames, self.session = self.done, session
         try:
             for number, frame in enumerate(frames, start=1):
+                image = self.labels(frame)  # which may show that it is damaged, and not there
                 if frame in self._done and self.session is session:
-                    self._kept_in(session).write(frame, self.labels(frame))
+                    self._kept_in(session).write(frame, image)
                 yield len(frames) - number
         except MaskTrackError:
             self.session = None
@@ -189,7 +191,7 @@ class StoredFrames:
 
     def _read_from(self, store: LabelStore) -> None:
         """Go on with the frames of a store that is left as it is."""
-        detached = DetachedStore(self._place(), store)
+        detached = DetachedStore(self._place(), store, self._lose)
         assert self._folder is not None
         weakref.finalize(self.layer, self._folder.cleanup)
         if self.on_disk:
@@ -200,6 +202,11 @@ class StoredFrames:
             self._done |= self._unread
             self._restored()
             self.layer.editable = True
+
+    def _lose(self, frame: int, said: str) -> None:
+        """Take note that a frame of the session that was left is damaged; napari shows the warning."""
+        self._done.discard(frame)
+        warnings.warn(said, MaskTrackWarning, stacklevel=2)
 
     def close(self, *, gone: bool = False) -> None:
         """Let the session go and forget former frames.
