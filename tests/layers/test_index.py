@@ -56,8 +56,7 @@ def test_painting_is_noticed(viewer, layer, index):
     assert index.settle() == (1, 3, 4)
     assert index.settle() == ()
     assert index.frames == (1, 3, 4)
-    assert index.labels(3) == (2, 300)
-    assert index.frames_of(2) == (1, 3)
+    assert index.known[3] == (2, 300)
     np.testing.assert_array_equal(index.image(4), np.full((20, 30), 7))
 
 
@@ -104,7 +103,7 @@ def test_painting_by_the_program_is_noticed(layer, view, index):
     image[3:9] = 4
     paint_frame(layer, view, 5, image)
     assert index.settle() == (5,)
-    assert index.labels(5) == (4,)
+    assert index.known[5] == (4,)
 
 
 def test_only_touched_frames_are_read(viewer, view, pixels):
@@ -200,7 +199,7 @@ def test_a_stroke_that_is_under_way_is_noticed(viewer, layer, view):
         assert index.settle() == (4,)
         layer.paint((4, 5, 25), 2)
         assert index.settle() == (4,)
-        assert index.labels(4) == (2,)
+        assert index.known[4] == (2,)
     assert index.settle() == ()
     index.close()
 
@@ -288,11 +287,10 @@ def test_layers_painted_elsewhere_are_looked_through_bit_by_bit(viewer, view, pi
     data = np.zeros(pixels.shape, np.int32)
     data[1, 3:6], data[6, 3:6] = 1, 65535
     index = AnnotationIndex(viewer.add_layer(Labels(backing(data))), view)
-    assert not index.is_complete
+    assert index.known == {}
     assert list(index.scan()) == [6, 5, 4, 3, 2, 1, 0]
-    assert index.is_complete
     assert index.settle() == (1, 6)
-    assert index.labels(6) == (65535,)
+    assert index.known[6] == (65535,)
 
 
 def test_boolean_layers_are_object_1(viewer, view, pixels):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_masktrack.errors import AnnotationError
 from napari_masktrack.io.session import MovieReference, Session
 from napari_masktrack.layers import LayerMovie, SessionLink
+from napari_masktrack.layers.create import new_labels
 from napari_masktrack.widgets.drawings import Drawings
 from napari_masktrack.widgets.watched import Watched
 
@@ -49,13 +51,37 @@ def drawings(view, slow):
     drawings.release()
 
 
-def test_another_object_does_not_wait_for_a_long_layer(drawings, slow):
+def test_another_object_waits_for_a_long_layer_in_words_and_not_in_a_frozen_window(drawings, slow):
     drawings.indices["masks"].touch([3])
-    assert drawings.new_object() == 5
+    with pytest.raises(AnnotationError, match="'mine' is still being looked through, 59 frames are left"):
+        drawings.new_object()
     assert set(slow.reads) == {3}
-    assert drawings.objects == {4: (3,), 5: ()}
+    assert (drawings.objects, drawings.label) == ({4: (3,)}, 1)
     drawings.settle()
+    assert drawings.new_object() == 5
     assert drawings.objects == {4: tuple(range(0, 60, 3)), 5: ()}
+
+
+def test_another_object_is_none_of_those_on_frames_that_were_not_looked_at(view):
+    viewer = ViewerModel()
+    viewer.add_layer(view.layer)
+    drawings, masks, strokes = Drawings(viewer, view), *(np.zeros((60, 20, 30), np.uint16) for _ in range(2))
+    masks[0, 3:9, 3:9], masks[59, 3:9, 3:9], strokes[30, 3:9, 12:18] = 1, 2, 3
+    drawings.take("masks", viewer.add_labels(masks))
+    layer = new_labels(view, "scribbles", array=strokes)
+    drawings.take("scribbles", viewer.add_layer(layer))
+    assert drawings.new_object() == 4
+    drawings.settle()
+    assert drawings.objects == {1: (0,), 2: (59,), 3: (30,), 4: ()}
+    drawings.release()
+
+
+def test_absent_is_refused_where_the_object_is_painted_though_nobody_looked_there_yet(drawings, slow):
+    with pytest.raises(AnnotationError, match="Object 4 is drawn on frame 57; erase it there"):
+        drawings.set_absent(57, 4, absent=True)
+    drawings.set_absent(58, 4, absent=True)
+    assert slow.reads == [57, 58]
+    assert drawings.absent == ((58, 4),)
 
 
 def test_lists_and_session_read_a_long_layer_once(drawings, view, slow, tmp_path):

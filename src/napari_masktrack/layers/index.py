@@ -3,7 +3,7 @@
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -56,13 +56,10 @@ class AnnotationIndex:
         The layer does not lie over the movie so that its frames are the movie's.
     """
 
-    _alignment: Alignment
     _labels: dict[int, tuple[int, ...]]
-    _unseen: set[int]
+    _length: int
     _touched: set[int]
     _changes: dict[int, int]
-    _doubtful: bool
-    _length: int
 
     def __init__(
         self,
@@ -95,11 +92,6 @@ class AnnotationIndex:
         for each, name in product((self.layer, self.view.layer), _PLACING):
             each.events[name].disconnect(self._moved)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every frame has been looked at that may be painted."""
-        return not self._unseen
-
     def scan(self) -> Iterator[int]:
         """Look through frames that are unknown or were touched, one at each step; yields what is left."""
         while self._unseen or self._touched:
@@ -111,13 +103,16 @@ class AnnotationIndex:
         if frames is None:
             self._unseen.update(range(self._length))
         else:
-            self._touched.update(self._align().own_frame(frame) for frame in frames)
+            own = {self._align().own_frame(frame) for frame in frames}
+            self._touched |= own & set(range(self._length))
         self._announce()
 
     def compare(self) -> None:
         """Look, where frames are in memory, for what was written into them past napari."""
-        there = set(self._in_memory()) - self._unseen
-        self._touched |= {own for own in there if self._differs(own)}
+        if self._is_in_memory:
+            written = frames_of(self._array)
+            there = set(range(self._length) if written is None else (*written, *self._labels))
+            self._touched |= {own for own in there - self._unseen if self._differs(own)}
 
     def forget(self) -> None:
         """Take nothing for known, because the program wrote into the array; what is touched next counts."""
@@ -172,15 +167,21 @@ class AnnotationIndex:
         self._finish()
         return tuple(sorted(self._frame(own) for own in self._labels))
 
-    def labels(self, frame: int) -> tuple[int, ...]:
-        """Give the ids that are painted on a frame of the movie, sorted."""
-        self._finish()
-        return self._labels.get(self._align().own_frame(frame), ())
+    def largest(self) -> int:
+        """Give the largest id; of what is in memory also that of frames that were not looked at yet.
 
-    def frames_of(self, label: int) -> tuple[int, ...]:
-        """Give the movie's frames on which an object is painted, sorted."""
-        self._finish()
-        return tuple(sorted(self._frame(own) for own, labels in self._labels.items() if label in labels))
+        Raises
+        ------
+        AnnotationError
+            Other frames were not looked at yet.
+        """
+        if (left := len(self._unseen)) and not self._is_in_memory:
+            raise AnnotationError(
+                f"{self.layer.name!r} is still being looked through, {left} frames are left; "
+                "wait a moment, then try again."
+            )
+        unseen = (int(self._read(own).max(initial=0)) for own in self._unseen)
+        return max(chain(unseen, *self._labels.values()), default=0)
 
     def image(self, frame: int) -> NDArray[np.uint16]:
         """Copy a frame in the movie's pixels, (Y, X), uint16.
@@ -318,13 +319,12 @@ class AnnotationIndex:
         image = self._read(own)
         return _sum(image) != self._sums[own] if own in self._sums else bool(image.any())
 
-    def _in_memory(self) -> Iterable[int]:
-        """Give the frames that are in memory and may be painted."""
+    @property
+    def _is_in_memory(self) -> bool:
+        """Whether all frames are in memory, so that looking at them is quick."""
         if isinstance(self._array, FrameArray):
-            sparse = isinstance(self._array.source, SparseFrames)
-            return {*self._array.source.written, *self._labels} if sparse else ()
-        in_memory = isinstance(self._array, np.ndarray) and not isinstance(self._array, np.memmap)
-        return range(self._length) if in_memory else ()
+            return isinstance(self._array.source, SparseFrames)
+        return isinstance(self._array, np.ndarray) and not isinstance(self._array, np.memmap)
 
     def _shown(self) -> set[int]:
         """Give the frame that is shown, if it is in memory, so that looking at it is quick."""

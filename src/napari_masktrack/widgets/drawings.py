@@ -186,10 +186,16 @@ class Drawings(Drawn):
         self.changed.emit()
 
     def new_object(self) -> int:
-        """Begin another object and choose it; it is none of those that are known so far."""
+        """Begin another object and choose it.
+
+        Raises
+        ------
+        AnnotationError
+            Frames that are not in memory were not looked at yet: it might be one of theirs.
+        """
         self.ensure("masks")
         self._note_changes()
-        label = max(self.objects, default=0) + 1
+        label = max((*self.objects, *(index.largest() for index in self.indices.values()))) + 1
         self.names.setdefault(label, "")
         self.choose(label)
         self.edited.emit("objects", None)
@@ -218,6 +224,8 @@ class Drawings(Drawn):
         AnnotationError
             The object is drawn on that frame; strokes that say what it is not do no harm.
         """
+        for index in self.indices.values():  # the frame may not have been looked at yet
+            index.touch([frame])
         self._note_changes()
         if absent and (frame, label) in self._drawn():
             raise AnnotationError(
