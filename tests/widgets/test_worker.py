@@ -89,6 +89,34 @@ def test_cancel_answers_at_once_and_the_generator_is_closed_by_the_thread(qtbot)
     assert log.items == kept
 
 
+def refuse(job):
+    job.fail(ValueError("cannot be used"))
+
+
+@pytest.mark.parametrize("cancels", [True, False], ids=["cancelled by the user", "while it runs"])
+@pytest.mark.parametrize(("react", "ending"), [(Job.cancel, "cancelled"), (refuse, "failed")])
+def test_the_end_is_told_once_whoever_ends_it_while_items_are_handed_over(qtbot, react, ending, cancels):
+    log = start(lambda: iter(range(WAITING)))
+    log.job.arrived.connect(lambda _: react(log.job))
+    time.sleep(0.2)  # the items wait, for the window is busy
+    if cancels:
+        log.job.cancel()
+    qtbot.waitUntil(lambda: bool(log.endings))
+    qtbot.wait(150)
+    assert [each for each, _ in log.endings] == [ending]
+    assert len(log.items) <= 2
+
+
+def test_what_has_arrived_is_handed_over_also_if_the_user_cancels_meanwhile(qtbot):
+    log = start(lambda: iter(range(WAITING)))
+    log.job.arrived.connect(lambda item: item or log.job.cancel())
+    time.sleep(0.2)
+    qtbot.waitUntil(lambda: bool(log.endings))
+    qtbot.wait(150)
+    assert log.items == list(range(WAITING))
+    assert log.endings == [("cancelled", "")]
+
+
 def test_a_job_waits_for_the_thread_of_the_cancelled_one(qtbot):
     busy = threading.Event()
 

@@ -117,9 +117,11 @@ class Job(QObject):
 
     def cancel(self) -> None:
         """Stop; what has arrived stays, what comes later is dropped."""
+        is_first = not self._stop.is_set()  # who is given an item may cancel, too
         self._stop.set()
-        if self.is_running:
+        if self.is_running and is_first:
             self._hand_over(budget=BUDGET)
+        if self.is_running:
             self._end("cancelled", "")
         if self._soon.isActive():
             self._soon.stop()
