@@ -161,6 +161,9 @@ class Workspace(QObject):
             except GeneratorExit:
                 made.close(gone=True)
                 raise
+            if made.session is not self.session:  # one began meanwhile
+                made.close(gone=True)
+                made = ResultStore(view, session=self.session, in_memory_up_to=self.in_memory_up_to)
             self.result = made
             yield from self._adding(made.layer)
             self.result_changed.emit()
