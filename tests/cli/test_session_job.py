@@ -12,6 +12,7 @@ from napari_masktrack.config import FinetuneConfig, PropagationConfig
 from napari_masktrack.io.readers import open_movie
 from napari_masktrack.io.session import MovieReference, Session
 from napari_masktrack.io.session_drawings import DrawnShape
+from napari_masktrack.training.lessons import NOT_LEARNED
 
 FRAMES = 6  # of the movie in `place`
 FAST = "--finetune off --crop-size 64"
@@ -134,7 +135,7 @@ def test_where_nothing_was_learned_the_session_has_no_weights_and_the_next_run_l
         opened.save_annotation(0, np.zeros_like(painted))
         opened.save_shapes([DrawnShape("rectangle", 0, 1, ((10, 12), (10, 23), (21, 23), (21, 12)))])
     done = propagate(speed="")
-    assert (done.code, "Not fine-tuned" in done.err) == (0, True)
+    assert (done.code, f"Not fine-tuned: {NOT_LEARNED}\n" in done.err) == (0, True)
     with Session.open(session) as opened:
         assert not opened.weights.exists()
         opened.save_shapes([])

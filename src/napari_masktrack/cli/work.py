@@ -198,10 +198,9 @@ def fine_tune(
     )
     name = f" {what}" if what else ""
     if last is None:
-        terminal.complain(
-            f"Not fine-tuned{name}: nothing is learned from boxes or strokes of one or two objects, or of "
-            "which the network is not sure; paint a mask for that."
-        )
+        from napari_masktrack.training.lessons import NOT_LEARNED
+
+        terminal.complain(f"Not fine-tuned{name}: {NOT_LEARNED}")
     else:
         took = duration(last.seconds)
         terminal.complain(f"Fine-tuned{name}: {last.step} steps in {took}, loss {last.loss:.3f}.")

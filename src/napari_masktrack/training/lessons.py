@@ -20,6 +20,11 @@ SEVERAL = 3
 """Objects given by boxes or strokes, from which on the masks found for them are learned from."""
 SURE = 0.8
 """J that the network must expect of the mask that it finds for a box or strokes, to learn from it."""
+NOT_LEARNED = (
+    f"boxes and strokes of fewer than {SEVERAL} objects do not teach, nor do those for which the network is "
+    "not sure of the mask; paint an object for that."
+)
+"""Why there was nothing to learn from, for the user."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 
 STOPPED = "Stopped. What was finished is kept; 'Revert' in 6 Save takes it back."
 STOPPED_EARLY = "Stopped before a frame was finished; the masks are as they were."
-NOT_LEARNED = (
-    "Nothing was learned: boxes and strokes of one or two objects do not teach; paint an object for that. "
-)
 
 
 def done(made: Mapping[str, int], *, left: int = 0, learned: bool = True) -> str:
@@ -32,7 +29,13 @@ def done(made: Mapping[str, int], *, left: int = 0, learned: bool = True) -> str
             f"{left} {_frames(left)} left as {'it was' if left == 1 else 'they were'}, because "
             "nothing is carried there"
         )
-    return f"Done: {', '.join(parts)}. {'' if learned else NOT_LEARNED}Review shows where to look."
+    return f"Done: {', '.join(parts)}. {'' if learned else _not_learned()}Review shows where to look."
+
+
+def _not_learned() -> str:
+    from napari_masktrack.training.lessons import NOT_LEARNED  # not while the window opens
+
+    return f"Nothing was learned: {NOT_LEARNED} "
 
 
 def _frames(count: int) -> str:
