@@ -119,3 +119,21 @@ def test_each_plane_has_its_own_session_which_comes_back_with_it(
     with Session.open(first, read_only=True) as session:
         assert session.annotated_frames() == (0,)
         assert session.movie.planes == ((1, 4),)
+
+
+def test_the_sessions_of_all_planes_belong_to_the_pixels_of_then(saving, volume, paint, qtbot):
+    layer, sessions, folders = volume.movie.layer.value(), volume.sessions, []
+    for plane in (4, 6):
+        volume.movie.planes[1].setValue(plane)
+        paint(volume, 0)
+        qtbot.waitUntil(lambda: sessions.session is not None)
+        folders.append(sessions.session.folder)
+    layer.data = 255 - layer.data
+    for plane in (6, 4):
+        volume.movie.planes[1].setValue(plane)
+        qtbot.wait(100)
+        assert sessions.session is None
+        assert "another movie" not in volume.bar.message.text()
+        paint(volume, 2)
+        qtbot.waitUntil(lambda: sessions.session is not None)
+        assert sessions.session.folder not in folders

@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QLabel
 
 from napari_masktrack.errors import MaskTrackError
 from napari_masktrack.layers.axes import AxesGuess, LayerAxes, axis_name, full_resolution, guess_axes, middle
-from napari_masktrack.layers.create import role_of
+from napari_masktrack.layers.create import notes_of, role_of
 from napari_masktrack.layers.movie import LayerMovie, shown_at
-from napari_masktrack.layers.notes import forget_session, remember_view, remembered_view
+from napari_masktrack.layers.notes import remember_view, remembered_view
 from napari_masktrack.widgets.form import Choice, WholeNumber, explain
 from napari_masktrack.widgets.layer_choice import LayerChoice
 from napari_masktrack.widgets.section import Section, note
@@ -103,8 +103,8 @@ class MovieSection(Section):
     def _take_pixels(self, _event: Any = None) -> None:
         """Begin anew with the layer's other pixels: another movie, whose work is kept apart."""
         if self._view is None or not self._view.is_current:
-            if self._view is not None:
-                forget_session(self._view)
+            if self._followed is not None:
+                notes_of(self._followed).pop("sessions", None)  # those of all planes
             self._guess(self._followed)
 
     def _guess(self, layer: Image | None) -> None:
