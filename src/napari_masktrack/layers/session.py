@@ -76,7 +76,8 @@ class SessionLink:
         self._saver: Autosaver[Key] = Autosaver(
             self._read, self._write, pause=_PAUSE, at_most=_AT_MOST, clock=clock
         )
-        self.note("layer", self._description())
+        self._described: dict[str, Any] = {}
+        self._notice_looks()
 
     @property
     def indices(self) -> dict[str, AnnotationIndex]:
@@ -306,13 +307,13 @@ class SessionLink:
         layers = {role: index.layer for role, index in self._indices.items()} | self._shown
         if self._shapes is not None:
             layers["shapes"] = self._shapes
-        looks = self._looks | {role: look_of(layer) for role, layer in layers.items()}
-        if looks != self._looks:
-            self._looks = looks
-            self.note("layer", self._description())
-
-    def _description(self) -> dict[str, Any]:
-        return describe_layer(self.view) | {"looks": self._looks}
+        self._looks = self._looks | {role: look_of(layer) for role, layer in layers.items()}
+        # A layer that has other pixels now is another movie: this one was as it was noticed last.
+        movie = describe_layer(self.view) if self.view.is_current else {}
+        described = self._described | movie | {"looks": self._looks}
+        if described != self._described:
+            self._described = described
+            self.note("layer", described)
 
     def _shapes_changed(self, event: Any = None) -> None:  # noqa: ARG002  napari hands an event over
         self._saver.note_change(("shapes", -1))
