@@ -98,6 +98,18 @@ def test_shapes_are_read_with_kind_frame_and_object(viewer, view, kind):
     assert item.guidance(SIZE).any()
 
 
+@pytest.mark.parametrize(
+    ("kind", "side", "counts"),
+    [("rectangle", 0.7, False), ("ellipse", 1.0, False), ("polygon", 0.3, False), ("rectangle", 2, True)],
+)
+def test_a_click_with_a_tool_for_areas_is_no_drawing(view, kind, side, counts):
+    layer = new_shapes(view)
+    choose_object(1, [layer])
+    layer.add(corners(1, 5, 9, 5 + side, 9 + side), shape_type=kind)
+    assert len(read_shapes(layer, view)) == counts
+    assert len(read_annotations(view, [layer]).items) == counts
+
+
 def test_a_shape_drawn_with_the_mouse_lies_on_the_pixels_below(viewer, view):
     """On a layer of shapes with a transform of its own, as napari makes one."""
     own = viewer.add_shapes(ndim=3, scale=(1, 2, 3), translate=(5, 5, 5), features={"label": []})

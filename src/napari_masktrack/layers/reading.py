@@ -16,6 +16,10 @@ from napari_masktrack.layers.index import AnnotationIndex
 from napari_masktrack.layers.movie import LayerMovie
 from napari_masktrack.layers.placement import into_movie, shared_axes
 
+_AREAS = ("rectangle", "ellipse", "polygon")
+_CLICK = 1.5
+"""An area whose sides are all shorter, in pixels of the movie, is what a click leaves behind."""
+
 
 def read_annotations(view: LayerMovie, drawn: Iterable[AnnotationIndex | Labels | Shapes]) -> Annotations:
     """Read everything that was drawn for a movie.
@@ -24,7 +28,8 @@ def read_annotations(view: LayerMovie, drawn: Iterable[AnnotationIndex | Labels 
     'scribbles' strokes on objects (and so beside all other objects of the frame), 'beside' strokes
     that say where object k is not. A label layer made elsewhere holds masks. Shapes carry their id
     in the column ``label`` of their features: rectangles are boxes, ellipses and polygons masks, paths
-    and lines strokes. Frames marked absent are in the metadata of the layer of masks.
+    and lines strokes; what is no larger than a click is nothing. Frames marked absent are in the
+    metadata of the layer of masks.
 
     Parameters
     ----------
@@ -116,14 +121,17 @@ class _ShapeReader:
         self.zoom = float(np.sqrt(abs(np.linalg.det(self.matrix[np.ix_(self.spatial, self.spatial)]))))
 
     def read(self, number: int) -> DrawnShape | None:
-        """Read a shape; None if it lies on another plane than the movie."""
+        """Read a shape; None if it lies on another plane than the movie, or is no more than a click."""
         layer = self.layer
         points = np.asarray(layer.data[number]) @ self.matrix[:-1, :-1].T + self.matrix[:-1, -1]
         if any(np.abs(points[:, own] - plane).max() > 0.5 + 1e-6 for own, plane in self.held.items()):
             return None
         vertices = tuple((float(y), float(x)) for y, x in points[:, self.spatial])
+        kind = str(layer.shape_type[number])
+        if kind in _AREAS and np.ptp(points[:, self.spatial], axis=0).max() < _CLICK:
+            return None
         return DrawnShape(
-            str(layer.shape_type[number]),
+            kind,
             _frame(points, self.frame, f"Shape {number} of {layer.name!r}"),
             _shape_label(layer, number),
             vertices,
