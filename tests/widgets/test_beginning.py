@@ -1,4 +1,6 @@
-"""A session that begins while the layer of the result is being made gets the result, too."""
+"""What a session has that begins while something is under way, or whose window goes at once."""
+
+from napari_masktrack.io.session import Session
 
 
 def test_a_session_that_begins_while_the_result_layer_is_made_holds_the_result(
@@ -15,3 +17,13 @@ def test_a_session_that_begins_while_the_result_layer_is_made_holds_the_result(
     finish(dock)
     dock.sessions.flush()
     assert set(dock.workspace.session.results.written) == set(range(8))
+
+
+def test_settings_of_a_window_that_is_closed_are_kept(dock, paint, qtbot, tmp_path):
+    paint(dock, 0)
+    dock.sessions.create(tmp_path / "mine.masktrack")
+    qtbot.waitUntil(lambda: dock.workspace.session is not None)
+    dock.propagate.crf_search.setChecked(True)
+    dock.hide()  # all that a dock sees when napari's window is closed by its X
+    settings = Session.open(tmp_path / "mine.masktrack", read_only=True).settings
+    assert settings["crf_search"] is True

@@ -165,6 +165,7 @@ class Sessions(QObject):
         if self._watched is not None:
             self._watched.retry(now=True)
         if self.link is not None:
+            self.link.note("settings", self.settings())
             self.link.flush()
 
     def release(self) -> None:
@@ -206,10 +207,9 @@ class Sessions(QObject):
     def settings(self) -> dict[str, Any]:
         """Give what the sections of the dock are set to."""
         finetune = self.dock.finetune
-        config = finetune.details.value()
         return {
             "mode": finetune.mode.currentData(),
-            "finetune": asdict(config),
+            "finetune": asdict(finetune.details.value()),
             "propagate": asdict(self.dock.propagate.value()),
             "finetune_flow": finetune.flow.isChecked(),
             "crf_search": self.dock.propagate.crf_search.isChecked(),
