@@ -104,7 +104,11 @@ def test_the_mask_of_a_box_leaves_painted_neighbours_and_strokes_alone(dock, tru
     dock.annotate.tools["Box"].click()
     shapes = dock.viewer.layers.selection.active
     shapes.add_rectangles(np.array([[2, y0, x0], [2, y0, x1], [2, y1, x1], [2, y1, x0]], float))
+    drawings, reads = dock.workspace.drawings, []
+    read = drawings.read
+    drawings.read = lambda: reads.append(1) or read()
     dock.annotate.box_to_mask.click()
+    assert len(reads) == 1  # a long layer takes long to read, while the window waits
     finish(dock)
     after = dock.workspace.drawings.painted(2)
     np.testing.assert_array_equal(after[before > 0], before[before > 0])

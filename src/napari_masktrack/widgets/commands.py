@@ -84,7 +84,7 @@ class Commands:
         self._actions[what]()
 
     def plan(self, **changes: Any) -> Plan:
-        """Read movie, annotations, device and weights from the dock.
+        """Read movie, annotations, device and weights from the dock, but for what is given.
 
         Raises
         ------
@@ -93,10 +93,10 @@ class Commands:
         """
         view, drawings = self.workspace.require_movie(), self.workspace.require_drawings()
         self.imports.finish()
-        drawings.settle()
-        given = {"movie": view.movie, "annotations": drawings.read(), **changes}
+        if "annotations" not in changes:  # to read all that is drawn takes long
+            changes["annotations"] = drawings.read()
         finetune = self.dock.finetune
-        return Plan(model=finetune.model, device=finetune.device.currentData(), **given)
+        return Plan(movie=view.movie, model=finetune.model, device=finetune.device.currentData(), **changes)
 
     def run(self) -> None:
         """Fine-tune and propagate, as the sections say.
