@@ -75,13 +75,11 @@ class Reopening:
             yield Phase("Opening the session")
             yield read_drawings(folder, images)
 
-        def end(_ending: str, _message: str) -> None:
-            self.dock.runner.ended.disconnect(end)
+        def end(_ending: str) -> None:
             if found and self.workspace.view is view:
                 self.dock.attempt(lambda: self._show(folder, found[0]))
 
-        self.dock.runner.ended.connect(end)
-        self.dock.runner.start(work, "opening a session", found.append)
+        self.dock.runner.start(work, "opening a session", found.append, then=end)
 
     def adopt_soon(self, folder: Path) -> None:
         """Take up the session of the movie of now, once all of its layers are there."""
