@@ -14,6 +14,9 @@ from napari_masktrack.io.refusal import reason, shown
 
 Labels = NDArray[np.uint16]
 
+ROOM = 2**20
+"""Bytes that are taken before a former way back is given up; compressed label images need far less."""
+
 
 class FormerFrames:
     """Keeps each frame once, outside the memory; gone with the object.
@@ -27,6 +30,7 @@ class FormerFrames:
     def __init__(self, size: tuple[int, int]) -> None:
         self._size = size
         self._file: IO[bytes] | None = None
+        self._end = 0
         self._places: dict[int, tuple[int, int, slice, slice] | None] = {}
 
     def __contains__(self, frame: int) -> bool:
@@ -37,6 +41,17 @@ class FormerFrames:
     def frames(self) -> tuple[int, ...]:
         """The frames that are kept, sorted."""
         return tuple(sorted(self._places))
+
+    def reserve(self) -> None:
+        """Take room for the first frame. Raises as `keep`."""
+        try:
+            with _temporary(_KEPT):
+                file = self._open()
+                file.write(bytes(ROOM))
+                file.flush()
+        except WorkError:
+            self.close()
+            raise
 
     def keep(self, frame: int, labels: Labels | None) -> None:
         """Keep a frame; None for one that there was not. Only the first counts.
@@ -53,16 +68,22 @@ class FormerFrames:
             return
         rows, columns = _hull(labels, 0), _hull(labels, 1)
         packed = zlib.compress(labels[rows, columns].astype(np.uint16).tobytes(), 1)
-        with _temporary():
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="masktrack-")  # noqa: SIM115  closed by `close`
-            start = self._file.seek(0, 2)
-            self._file.write(packed)
-            self._file.flush()  # else a full disk would be noticed only when the frame is wanted back
-        self._places[frame] = start, len(packed), rows, columns
+        with _temporary(_KEPT):
+            file = self._open()
+            file.seek(self._end)
+            file.write(packed)
+            file.flush()  # else a full disk would be noticed only when the frame is wanted back
+        self._places[frame] = self._end, len(packed), rows, columns
+        self._end += len(packed)
 
     def get(self, frame: int) -> Labels | None:
-        """Give a kept frame back; None if there was none. Raises as `keep`."""
+        """Give a kept frame back; None if there was none.
+
+        Raises
+        ------
+        WorkError
+            The disk refused; it can be tried again.
+        """
         place = self._places[frame]
         if place is None:
             return None
@@ -70,7 +91,7 @@ class FormerFrames:
         labels = np.zeros(self._size, np.uint16)
         if length:
             assert self._file is not None
-            with _temporary():
+            with _temporary(_READ):
                 self._file.seek(start)
                 packed = self._file.read(length)
             part = np.frombuffer(zlib.decompress(packed), np.uint16)
@@ -82,19 +103,26 @@ class FormerFrames:
         if self._file is not None:
             with suppress(OSError):  # what the disk did not take is tried once more, and is wanted no more
                 self._file.close()
-        self._file, self._places = None, {}
+        self._file, self._end, self._places = None, 0, {}
+
+    def _open(self) -> IO[bytes]:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="masktrack-")  # noqa: SIM115  closed by `close`
+        return self._file
+
+
+_KEPT = "could not be kept in {place} ({reason}); make room there, then try again."
+_READ = "could not be read from {place} ({reason}); see that its drive is there, then try again."
 
 
 @contextmanager
-def _temporary() -> Iterator[None]:
+def _temporary(text: str) -> Iterator[None]:
     """Turn what the system says of the temporary file into a WorkError."""
     try:
         yield
     except OSError as error:
-        raise WorkError(
-            f"The former masks could not be kept in {shown(tempfile.gettempdir())} ({reason(error)}); make "
-            f"room there, then try again."
-        ) from error
+        said = text.format(place=shown(tempfile.gettempdir()), reason=reason(error))
+        raise WorkError(f"The former masks {said}") from error
 
 
 def _hull(labels: Labels, axis: int) -> slice:

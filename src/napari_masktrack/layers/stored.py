@@ -228,11 +228,21 @@ class StoredFrames:
     # Frames
 
     def _started(self) -> bool:
-        """Tell whether a propagation begins with this frame, which ends the way back of the last one."""
-        begun, self._begun = self._begun, False
-        if begun:
-            self._former.close()
-        return begun
+        """Tell whether a propagation begins with this frame, which ends the way back of the last one.
+
+        Raises
+        ------
+        WorkError
+            There is no room for a new way back; the last one stays.
+        """
+        if not self._begun:
+            return False
+        following = FormerFrames(self.view.layout.size)
+        if self._former.frames:
+            following.reserve()
+        self._former.close()
+        self._former, self._begun = following, False
+        return True
 
     def _replace(self, frame: int, image: NDArray[Any] | None) -> None:
         """Write a frame, or take it away; what was there before is kept for the way back."""
