@@ -48,8 +48,6 @@ class SessionLink:
     view : LayerMovie
     dims : napari.components.Dims, optional
         Of the viewer, ``viewer.dims``; see `AnnotationIndex`.
-    on_change : callable, optional
-        Called when a tick will have something to do, but for indices that were handed over.
     clock : callable, optional
         Gives the time in seconds.
     """
@@ -60,11 +58,10 @@ class SessionLink:
         view: LayerMovie,
         *,
         dims: Dims | None = None,
-        on_change: Callable[[], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session, self.view = session, view
-        self._dims, self._on_change = dims, on_change
+        self._dims = dims
         self._indices: dict[str, AnnotationIndex] = {}
         self._own: list[AnnotationIndex] = []
         self._versions: dict[str, int] = {}
@@ -181,7 +178,7 @@ class SessionLink:
         return kept
 
     def _index(self, layer: Labels) -> AnnotationIndex:
-        index = AnnotationIndex(layer, self.view, dims=self._dims, on_change=self._on_change)
+        index = AnnotationIndex(layer, self.view, dims=self._dims)
         self._own.append(index)
         return index
 
@@ -234,8 +231,6 @@ class SessionLink:
             return
         self._values[what] = value
         self._saver.note_change((what, -1))
-        if self._on_change is not None:
-            self._on_change()
 
     def tick(self) -> dict[str, tuple[int, ...]]:
         """Notice what was drawn, and save what has waited long enough.
@@ -317,8 +312,6 @@ class SessionLink:
 
     def _shapes_changed(self, event: Any = None) -> None:  # noqa: ARG002  napari hands an event over
         self._saver.note_change(("shapes", -1))
-        if self._on_change is not None:
-            self._on_change()
 
     def _read(self, key: Key) -> Any:
         what, frame = key
