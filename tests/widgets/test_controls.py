@@ -238,6 +238,23 @@ def test_the_preferences_page_sets_the_dock(npe2pm, monkeypatch, tmp_path, qtbot
         dock.release()
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("~/mine", "home/mine"), ("mine", "home/mine"), ("{tmp}/mine", "mine")]
+)
+def test_folders_of_the_preferences_page_are_found_wherever_napari_began(
+    npe2pm, monkeypatch, tmp_path, typed, meant
+):
+    from napari.settings import get_plugin_settings
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {})
+    with npe2pm.tmp_plugin(manifest=MANIFEST):
+        settings = get_plugin_settings("napari-masktrack", path_dir=None).general
+        settings.session_folder = typed.format(tmp=tmp_path)
+        assert READ_PREFERENCES().sessions == tmp_path / meant
+
+
 @pytest.mark.parametrize("first", ["dock", "session"])
 def test_a_session_that_is_dropped_on_napari_goes_on_in_the_dock(
     make_napari_viewer, npe2pm, truth, tracker, paint, finish, qtbot, tmp_path, first

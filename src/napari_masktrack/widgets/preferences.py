@@ -1,5 +1,6 @@
 """What is set on napari's preferences page."""
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -51,13 +52,14 @@ class Preferences:
             values = get_plugin_settings(PLUGIN).general
         except (AttributeError, KeyError):
             return cls()
-        models, sessions = (str(each).strip() for each in (values.model_folder, values.session_folder))
-        return cls(
-            str(values.device),
-            Path(models) if models else None,
-            bool(values.autosave),
-            Path(sessions) if sessions else None,
-        )
+        models, sessions = _folder(values.model_folder), _folder(values.session_folder)
+        return cls(str(values.device), models, bool(values.autosave), sessions)
+
+
+def _folder(typed: object) -> Path | None:
+    """Read a folder as it is typed: ~ is the user's own, in which all lie that do not begin at the root."""
+    text = str(typed).strip()
+    return Path.home() / os.path.expanduser(text) if text else None
 
 
 def open_sessions_here() -> None:
