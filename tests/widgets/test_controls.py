@@ -214,6 +214,32 @@ def test_the_table_is_copied_for_a_spreadsheet(compared):
     assert [line.split("\t")[0] for line in lines[1:]] == ["1", "2", "all"]
 
 
+# Exports
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "written"),
+    [
+        ("tif", "masks", "masks.tif"),
+        ("tif", "masks.TIFF", "masks.TIFF"),
+        ("zarr", "cells.v2", "cells.v2.zarr"),
+        ("coco", "masks.tif", "masks.tif.json"),
+        ("png", "masks", "masks"),
+    ],
+)
+def test_an_exported_file_ends_as_its_kind_does(
+    dock, paint, finish, answer_file, tmp_path, kind, typed, written
+):
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    dock.save.format.setCurrentIndex(dock.save.format.findData(kind))
+    answer_file(tmp_path / typed)
+    dock.save.export.click()
+    finish(dock)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("masks", "cells"))] == [written]
+
+
 # napari
 
 

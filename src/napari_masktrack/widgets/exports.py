@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
 
 def ask_export(dock: "MaskTrackDock") -> None:
-    """Ask where to, and export; raises as `export`, and if there is no movie."""
+    """Ask where to, and export; raises as `export`, and if there is no movie.
+
+    The name of a file gets the ending of its kind, or other programs would not know it.
+    """
     kind = dock.save.format.currentData()
     suffixes = EXPORTERS[kind].suffixes
     start = f"{dock.workspace.require_movie().movie.name}-masks{suffixes[0] if suffixes else ''}"
-    name, _ = QFileDialog.getSaveFileName(dock, "Export the masks", start)
+    # nothing is ever replaced, so there is nothing to confirm
+    options = QFileDialog.Option.DontConfirmOverwrite
+    name, _ = QFileDialog.getSaveFileName(dock, "Export the masks", start, options=options)
     if name:
-        export(dock, Path(name), kind)
+        ends = not suffixes or name.lower().endswith(tuple(suffixes))
+        export(dock, Path(name if ends else name + suffixes[0]), kind)
 
 
 def export(dock: "MaskTrackDock", path: Path, kind: str) -> None:
