@@ -15,16 +15,9 @@ from typing import Self, TextIO
 
 from napari_masktrack.cli.progress import Progress, open_progress
 from napari_masktrack.errors import MaskTrackWarning, WorkError
+from napari_masktrack.evaluation.signals import REASONS
 from napari_masktrack.io.refusal import shown
 
-_STOPPING = {
-    "SIGINT": "Stopped by Ctrl-C",
-    "SIGTERM": "Stopped by a request to terminate",
-    "SIGHUP": "Stopped, as the terminal was closed",
-    "SIGBREAK": "Stopped by Ctrl-Break, or as the terminal was closed",
-}
-REASONS = {getattr(signal, name): reason for name, reason in _STOPPING.items() if hasattr(signal, name)}
-"""Signals that end the work, as far as this system has them, and what is said then."""
 PATIENCE = 1.0
 """Seconds after which a second Ctrl-C no longer waits for what is being written."""
 _NOBODY = (errno.EPIPE, errno.EIO, errno.EINVAL)

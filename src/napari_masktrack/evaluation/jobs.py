@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from napari_masktrack.errors import WorkError
+from napari_masktrack.evaluation.signals import REASONS
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -157,9 +158,8 @@ def _begin(stop: Any, shares: Any, threads: int) -> None:
     """Prepare a worker process: its share of the threads, and leave Ctrl-C to the process that asked."""
     _shared.update(stop=stop, shares=shares)
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in REASONS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow, args=(stop,), daemon=True).start()
 
 
