@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def _sha256(path: Path) -> bytes:
     return _read_sha256(path.absolute(), found.st_size, found.st_mtime_ns)
 
 
-@cache  # a movie is asked for in each row of an analysis, and may be gigabytes
+@lru_cache(maxsize=2**16)  # a movie is asked for in each row of an analysis, and may be gigabytes
 def _read_sha256(path: Path, _size: int, _changed: int) -> bytes:
     """Return the hash of a file that has a size and was last changed at a time."""
     with path.open("rb") as file:
