@@ -118,8 +118,7 @@ class Sink:
 
     def _save_confidence(self, path: Path) -> None:
         from napari_masktrack.io.exporters import save_metrics_csv
-        from napari_masktrack.io.session_files import saving
-        from napari_masktrack.io.targets import replacing
+        from napari_masktrack.io.targets import replacing, saving
 
         if self._rows:
             rows = sorted(self._rows, key=lambda row: row[:2])

@@ -10,7 +10,8 @@ from napari_masktrack.evaluation.plot import COLOURS, MISSING, can_plot, new_fig
 from napari_masktrack.evaluation.protocols import say_left_out
 from napari_masktrack.evaluation.report import write_text
 from napari_masktrack.io.exporters import save_metrics_csv
-from napari_masktrack.io.session_files import saving, write_json
+from napari_masktrack.io.session_files import write_json
+from napari_masktrack.io.targets import saving
 
 _MARKERS = "os^D"
 _SHADES = 5

@@ -15,8 +15,7 @@ from pathlib import Path
 from napari_masktrack.errors import OutputError
 from napari_masktrack.io.coco import CocoWriter
 from napari_masktrack.io.ctc import CtcWriter
-from napari_masktrack.io.session_files import saving
-from napari_masktrack.io.targets import replacing
+from napari_masktrack.io.targets import replacing, saving
 from napari_masktrack.io.writers import LARGEST, Labels, LabelWriter, Layout, PngWriter, TifWriter, ZarrWriter
 
 FOREIGN = {".avi", ".csv", ".gif", ".h5", ".jpeg", ".jpg", ".mov", ".mp4", ".npy", ".npz", ".png", ".txt"}

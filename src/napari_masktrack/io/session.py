@@ -30,7 +30,7 @@ from napari_masktrack.errors import InputError, MaskTrackError, OutputError
 from napari_masktrack.io.refusal import shown
 from napari_masktrack.io.session_copy import SessionCopy
 from napari_masktrack.io.session_drawings import DrawnShape, Mark, annotations_of, read_shapes, write_shapes
-from napari_masktrack.io.session_files import attempt, list_frames, read_labels, remove, saving, sweep
+from napari_masktrack.io.session_files import attempt, list_frames, read_labels, remove, sweep
 from napari_masktrack.io.session_files import write_labels as write_label_file
 from napari_masktrack.io.session_former import FormerWork
 from napari_masktrack.io.session_head import (
@@ -46,6 +46,7 @@ from napari_masktrack.io.session_lock import FolderLock
 from napari_masktrack.io.session_movie import MovieReference
 from napari_masktrack.io.session_numbers import SessionNumbers
 from napari_masktrack.io.session_results import SessionResults
+from napari_masktrack.io.targets import saving
 
 __all__ = ["LAYERS", "SESSION_SUFFIX", "MovieReference", "Session", "SessionObject", "is_session"]
 
@@ -360,7 +361,7 @@ class Session:
         self.probabilities.reread()
 
     def attempt(self, path: Path, read: Callable[[Path], T]) -> T | None:
-        """Read a file; if it is damaged, note that, put it aside and give None; see `attempt`."""
+        """Read a file; if it is damaged, note it, put it aside and give None; as `session_files.attempt`."""
         return attempt(path, read, self.note_problem, rename=not self.read_only)
 
     def note_problem(self, problem: str) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from napari_masktrack.errors import OutputError
 from napari_masktrack.io.refusal import shown
-from napari_masktrack.io.session_files import saving
 from napari_masktrack.io.session_head import NAMES, is_free
 from napari_masktrack.io.session_lock import LOCK_NAME, FolderLock
+from napari_masktrack.io.targets import saving
 
 if TYPE_CHECKING:
     from napari_masktrack.io.session import Session

@@ -14,7 +14,8 @@ from napari_masktrack.core.annotation import Absent, Annotation, Annotations, Bo
 from napari_masktrack.core.bitmap import BoolImage, Shape
 from napari_masktrack.errors import AnnotationError, InputError
 from napari_masktrack.io.refusal import shown
-from napari_masktrack.io.session_files import read_json, saving, write_json
+from napari_masktrack.io.session_files import read_json, write_json
+from napari_masktrack.io.targets import saving
 
 Labels = NDArray[Any]
 Mark = tuple[int, int]

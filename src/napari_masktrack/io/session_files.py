@@ -4,8 +4,7 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from PIL import Image
 from napari_masktrack.errors import InputError, MaskTrackError, OutputError, WorkError
 from napari_masktrack.io.masks import check_ids, read_mask
 from napari_masktrack.io.refusal import reason, refusing, shown
-from napari_masktrack.io.targets import replacing
+from napari_masktrack.io.targets import replacing, saving
 
 T = TypeVar("T")
 
@@ -222,17 +221,6 @@ def sweep(folder: Path) -> None:
     for pattern in LEFT_OVER:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def saving(path: Path) -> Iterator[None]:
-    """Turn what the system says while a file is written into a WorkError."""
-    try:
-        yield
-    except OSError as error:
-        raise WorkError(
-            f"{shown(path)} was not saved ({reason(error)}); make room or check the disk, then save again."
-        ) from error
 
 
 def refusal(error: BaseException | None) -> int | None:

@@ -7,9 +7,10 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_masktrack.io.session_files import saving, write_json
+from napari_masktrack.io.session_files import write_json
 from napari_masktrack.io.session_head import marks_to_json
 from napari_masktrack.io.session_numbers import METRICS, SCORES
+from napari_masktrack.io.targets import saving
 
 if TYPE_CHECKING:
     from napari_masktrack.io.session import Session

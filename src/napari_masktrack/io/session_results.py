@@ -13,8 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 from napari_masktrack.errors import InputError, OutputError, WorkError
 from napari_masktrack.io.masks import check_ids
 from napari_masktrack.io.refusal import reason, refusing, shown
-from napari_masktrack.io.session_files import is_gone, keep_damaged, refusal, saving, sweep
+from napari_masktrack.io.session_files import is_gone, keep_damaged, refusal, sweep
 from napari_masktrack.io.session_movie import MovieReference
+from napari_masktrack.io.targets import saving
 from napari_masktrack.io.writers import LabelWriter, Layout
 
 _REMEMBERED = 3  # frames: painting reads the same one many times

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_masktrack.errors import OutputError
+from napari_masktrack.errors import OutputError, WorkError
+from napari_masktrack.io.refusal import reason, shown
 
 
 def check_new_file(path: Path) -> None:
@@ -94,6 +95,17 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Turn what the system says while a file is written into a WorkError."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkError(
+            f"{shown(path)} was not saved ({reason(error)}); make room or check the disk, then save again."
+        ) from error
 
 
 def _check_writable(folder: Path) -> None:
