@@ -91,6 +91,19 @@ def test_only_the_chosen_masks_come_and_find_their_frames_by_the_files_names(
         chosen[:] = [str(tmp_path / "drawn" / "00064.png")]
 
 
+def test_the_end_says_where_objects_are_missing_that_were_not_drawn_on_a_painted_frame(dock, paint, finish):
+    paint(dock, 0)
+    paint(dock, 4, 1)
+    dock.bar.run.click()
+    finish(dock)
+    said = dock.bar.message.text()
+    assert "2 frames kept as you annotated them (1 without the objects that you did not draw there;" in said
+    dock.workspace.drawings.set_absent(4, 2, absent=True)
+    dock.bar.run.click()
+    finish(dock)
+    assert "without the objects" not in dock.bar.message.text()
+
+
 def test_the_end_says_what_was_really_done(dock, paint, finish):
     paint(dock, 2)
     dock.propagate.direction.setCurrentIndex(dock.propagate.direction.findData("forward"))

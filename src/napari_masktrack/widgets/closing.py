@@ -12,16 +12,23 @@ def done(made: Mapping[str, int], *, left: int = 0, learned: bool = True) -> str
     Parameters
     ----------
     made : mapping of str to int
-        How many frames were 'carried', how many are 'yours', and how many are 'unreached' and empty now.
+        How many frames were 'carried', how many are 'yours', and how many are 'unreached' and empty now;
+        of yours, how many are 'partial': without objects that are drawn or absent on other frames only.
     left : int
         Frames that nothing leads to and that were left as they were.
     learned : bool
         Whether fine-tuning, if it was wanted, found something to learn from.
     """
-    carried, yours, unreached = (made.get(what, 0) for what in ("carried", "yours", "unreached"))
+    kinds = ("carried", "yours", "partial", "unreached")
+    carried, yours, partial, unreached = (made.get(what, 0) for what in kinds)
     parts = [f"{carried} {_frames(carried)} computed"]
     if yours:
         parts.append(f"{yours} {_frames(yours)} kept as you annotated {'it' if yours == 1 else 'them'}")
+    if partial:
+        parts[-1] += (
+            f" ({partial} without the objects that you did not draw there; 'Fill annotated frames' in "
+            "4 Propagate > Details adds them)"
+        )
     if unreached:
         parts.append(f"{unreached} {_frames(unreached)} without masks, because none was carried there")
     if left:

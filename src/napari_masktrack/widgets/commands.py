@@ -209,8 +209,14 @@ class Commands:
 
     def _count(self, result: Any) -> None:
         """Take note of what became of a frame."""
-        carried = any(source != result.frame for source in result.source.values())
-        self._made["carried" if carried else "yours" if result.source else "unreached"] += 1
+        if any(source != result.frame for source in result.source.values()):
+            self._made["carried"] += 1
+        elif not result.source:
+            self._made["unreached"] += 1
+        else:
+            self._made["yours"] += 1
+            known = self.workspace.require_drawings().anchors.keys()
+            self._made["partial"] += not known <= result.source.keys()
 
     def compare_meetings(self) -> None:
         """Find out how masks from before and after agree."""
