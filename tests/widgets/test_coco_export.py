@@ -9,6 +9,7 @@ from PIL import Image
 
 from napari_masktrack.widgets import MaskTrackDock
 from napari_masktrack.widgets.engine import Engine
+from napari_masktrack.widgets.exports import export
 
 NAMES = [f"cell {number}.png" for number in range(4, 12)]  # not in the order of their letters
 USUAL = [f"{frame:05d}.png" for frame in range(len(NAMES))]
@@ -40,7 +41,7 @@ def exported(viewer, tracker, truth, paint, finish, qtbot, tmp_path):
             qtbot.waitUntil(lambda: dock.sessions.session is not None)
         dock.bar.run.click()
         finish(dock)
-        dock.sessions.export(tmp_path / "a.json", "coco")
+        export(dock, tmp_path / "a.json", "coco")
         finish(dock)
         return [each["file_name"] for each in json.loads((tmp_path / "a.json").read_text())["images"]]
 

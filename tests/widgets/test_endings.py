@@ -6,6 +6,7 @@ import weakref
 import pytest
 
 from napari_masktrack.errors import InputError
+from napari_masktrack.widgets.exports import export
 from napari_masktrack.widgets.moving import save_as
 from napari_masktrack.widgets.worker import Job
 
@@ -107,10 +108,10 @@ def test_an_export_during_a_run_is_refused_and_never_called_done(worked, tracker
     tracker.frame_seconds = 0.05
     worked.bar.run.click()
     with pytest.raises(InputError, match="being worked on"):
-        worked.sessions.export(tmp_path / "masks.tif", "tif")
+        export(worked, tmp_path / "masks.tif", "tif")
     finish(worked)
     assert worked.bar.message.text().startswith("\N{CHECK MARK} Done")
-    worked.sessions.export(tmp_path / "masks.tif", "tif")
+    export(worked, tmp_path / "masks.tif", "tif")
     finish(worked)
     assert worked.bar.message.text() == f"\N{CHECK MARK} Exported 8 frames to {tmp_path / 'masks.tif'}."
     assert (tmp_path / "masks.tif").exists()

@@ -12,6 +12,7 @@ from napari_masktrack.config import PropagationConfig
 from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.widgets import MaskTrackDock
 from napari_masktrack.widgets.engine import Engine
+from napari_masktrack.widgets.exports import export
 
 FRAMES, SIZE = 4, (40, 64)
 ROWS, COLUMNS = np.indices(SIZE)
@@ -147,7 +148,7 @@ def test_ids_stay_what_they_are(open_dock, finish, tmp_path, label):
     assert [entry.label for entry in dock.annotate.table.value()] == [label]
     dock.annotate.table.selectRow(0)
     assert dock.workspace.drawings.layers["masks"].selected_label == label
-    dock.sessions.export(tmp_path / "masks.tif", "tif")
+    export(dock, tmp_path / "masks.tif", "tif")
     finish(dock)
     written = tifffile.imread(tmp_path / "masks.tif")
     assert set(np.unique(written)) == {0, label}
@@ -175,6 +176,6 @@ def test_a_result_beyond_the_limit_lies_on_disk_and_is_used_like_any_other(open_
     dock.commands.do("revert")
     finish(dock)
     np.testing.assert_array_equal(result.labels(3), before)
-    dock.sessions.export(tmp_path / "masks.tif", "tif")
+    export(dock, tmp_path / "masks.tif", "tif")
     finish(dock)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "masks.tif")[3], before)

@@ -5,6 +5,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_masktrack.core.metrics import region_similarity
+from napari_masktrack.widgets.exports import export
 
 
 def press(qtbot, button):
@@ -134,7 +135,7 @@ def test_export_and_reopen(dock, truth, qtbot, paint, finish, tmp_path):
     paint(dock, 0)
     press(qtbot, dock.bar.run)
     finish(dock)
-    dock.sessions.export(tmp_path / "masks", "png")
+    export(dock, tmp_path / "masks", "png")
     finish(dock)
     again = read_annotations(tmp_path / "masks", dock.workspace.view.movie)
     assert np.array_equal(again.label_image(3, (96, 128)), dock.workspace.result.labels(3))

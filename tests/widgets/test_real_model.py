@@ -9,6 +9,7 @@ from napari_masktrack.config import FinetuneConfig
 from napari_masktrack.core.metrics import region_similarity
 from napari_masktrack.io.readers import read_annotations
 from napari_masktrack.widgets import MaskTrackDock
+from napari_masktrack.widgets.exports import export
 
 STEPS = FinetuneConfig(steps=12, batch=2, size=128)
 WAIT = 240_000
@@ -74,7 +75,7 @@ def test_paint_press_correct_press_again_compare_export_reopen(
     rows = {row.label: row for row in dock.review.table.value()}
     assert rows[None].mean == pytest.approx(mean_similarity(dock, truth), abs=1e-6)
 
-    dock.sessions.export(tmp_path / "masks", "png")
+    export(dock, tmp_path / "masks", "png")
     finish(dock)
     exported = read_annotations(tmp_path / "masks", dock.workspace.view.movie)
     result = [dock.workspace.result.labels(frame) for frame in range(len(truth))]

@@ -199,6 +199,8 @@ class Commands:
                 self._taken.pop(frame, None)
             learned = not self._tunes or bool(self.dock.finetune.plot.value())
             self.dock.bar.say(done(self._made, left=self._left, learned=learned), "good")
+            if self.dock.sessions.trouble:
+                self.dock.complain(f"Done, but not saved: {self.dock.sessions.trouble}")
         elif ending == "cancelled":
             self.dock.bar.say(STOPPED if self._made else STOPPED_EARLY)
         if self._made:

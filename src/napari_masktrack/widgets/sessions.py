@@ -23,7 +23,6 @@ from napari_masktrack.layers.notes import remember_session, remembered_session
 from napari_masktrack.layers.session import SessionLink
 from napari_masktrack.layers.stored import StoredFrames
 from napari_masktrack.widgets.earlier import Earlier
-from napari_masktrack.widgets.exports import export
 from napari_masktrack.widgets.moving import save_as
 from napari_masktrack.widgets.preferences import free_folder, open_sessions_here
 from napari_masktrack.widgets.reopening import Reopening
@@ -55,6 +54,7 @@ class Sessions(QObject):
         self.slices, self.saving = Slices(self), Slices(self)
         for each in (self.slices, self.saving):
             each.failed.connect(dock.complain)
+        self.trouble = ""  # why the latest work could not be saved
         self._beginning: Job | None = None
         self._wanted: tuple[LayerMovie, Callable[[], Path], bool] | None = None
         self._keeping: Job | None = None
@@ -253,22 +253,11 @@ class Sessions(QObject):
         self.dock.runner.engine.drop()
         self.dock.finetune.forget()
 
-    # Exporting
-
-    def export(self, path: Path, kind: str) -> None:
-        """Write the result in a thread.
-
-        Raises
-        ------
-        InputError
-            There is no result, or the place cannot be used.
-        """
-        export(self.dock, path, kind)
+    # Asking
 
     def ask_save(self) -> None:
         """Ask for a folder; with an open session, save now."""
         if self.link is not None:
-            self.link.note("settings", self.settings())
             self.flush()
             self.say_where()
             return
@@ -382,12 +371,16 @@ class Sessions(QObject):
                 self._watched.retry()
             if self.link is not None:
                 self.link.tick()
+                if self.trouble and self.link.is_saved:
+                    self.say_where()
         except MaskTrackError as error:
-            self.dock.complain(str(error))
+            self.trouble = str(error)
+            self.dock.complain(self.trouble)
+            self.dock.save.set_where(f"Not all is saved: {error} It is tried again by itself.")
 
     def say_where(self) -> None:
-        """Say in which folder the work is kept."""
-        session = self.session
+        """Say in which folder the work is kept: all is well."""
+        session, self.trouble = self.session, ""
         if session is not None:
             how = "Saved as you work" if self.dock.preferences.autosave else "Saved when you press the button"
             self.dock.save.set_where(f"{how}, in {session.folder}")
