@@ -126,3 +126,19 @@ def test_a_session_is_copied_nowhere_during_a_run(worked, tracker, finish, tmp_p
     finish(worked)
     assert not (tmp_path / "other.masktrack").exists()
     assert worked.sessions.session.folder == tmp_path / "mine.masktrack"
+
+
+def test_the_weights_of_before_stay_within_reach_where_a_fine_tuning_is_cancelled(
+    dock, tracker, paint, finish, qtbot, tmp_path
+):
+    dock.sessions.create(tmp_path / "mine.masktrack")
+    qtbot.waitUntil(lambda: dock.workspace.session is not None)
+    paint(dock, 0)
+    dock.bar.run.click()
+    finish(dock)
+    assert dock.finetune.start.findText("Before the last fine-tuning") == -1
+    tracker.step_seconds = 0.2
+    dock.bar.run.click()
+    qtbot.waitUntil(lambda: bool(dock.finetune.plot.value()))
+    dock.bar.cancel.click()
+    qtbot.waitUntil(lambda: dock.finetune.start.findText("Before the last fine-tuning") >= 0)

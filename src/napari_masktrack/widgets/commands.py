@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_masktrack.core.agreement import agreement
 from napari_masktrack.core.plan import reached
@@ -23,8 +24,12 @@ from napari_masktrack.widgets.imports import Imports
 from napari_masktrack.widgets.slices import Slices
 
 if TYPE_CHECKING:
+    from napari_masktrack.io.session import Session
     from napari_masktrack.widgets.dock import MaskTrackDock
+    from napari_masktrack.widgets.worker import Job
 
+AGAIN = 200
+"""Milliseconds after which it is looked again whether cancelled work has really ended."""
 
 ALONE = {"box to mask", "import", "score", "leave one out", "revert", "export", "open", "save as"}
 """What is not begun while other work is under way."""
@@ -184,8 +189,15 @@ class Commands:
         if self.runner.engine.tuned:
             finetune.set_model(None)
             self.dock.sessions.keep_weights()
-        if self.workspace.session is not None:
-            finetune.set_former(self.workspace.session.former.latest_weights)
+        if self.workspace.session is not None and self.runner.job is not None:
+            self._offer_former(self.workspace.session, self.runner.job)
+
+    def _offer_former(self, session: "Session", job: "Job") -> None:
+        """Offer the weights of before; what was cancelled may still be saving its own."""
+        if not job.thread_ended:
+            QTimer.singleShot(AGAIN, lambda: self._offer_former(session, job))
+        elif self.workspace.session is session:
+            self.dock.finetune.set_former(session.former.latest_weights)
 
     def _end_run(self, ending: str) -> None:
         """Say what became of a propagation, and show what can be said of its result."""

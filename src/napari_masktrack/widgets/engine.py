@@ -192,15 +192,24 @@ class Engine:
         streams: dict[str, dict[str, str]] = {"Fine-tuning": {}}
         if plan.finetune_flow:
             streams["Fine-tuning motion"] = {"stream": "motion"}
-        for title, stream in streams.items():
-            yield Phase(title, config.steps)
-            with closing(tracker.finetune(plan.movie, plan.annotations, config, **stream)) as steps:
-                with no_collections():  # torch imports a part of itself with its first optimiser
-                    first = next(steps, None)
-                for step in () if first is None else chain([first], steps):
-                    self.tuned = True
-                    yield step
-        if plan.save_weights is not None and self.tuned:
+        learned = False
+        try:
+            for title, stream in streams.items():
+                yield Phase(title, config.steps)
+                with closing(tracker.finetune(plan.movie, plan.annotations, config, **stream)) as steps:
+                    with no_collections():  # torch imports a part of itself with its first optimiser
+                        first = next(steps, None)
+                    for step in () if first is None else chain([first], steps):
+                        self.tuned = learned = True
+                        yield step
+        except GeneratorExit:  # what was learned until it was cancelled is used from now on
+            self._keep(tracker, plan, learned=learned)
+            raise
+        self._keep(tracker, plan, learned=learned)
+
+    def _keep(self, tracker: Any, plan: Plan, *, learned: bool) -> None:
+        """Save weights that learned something; those of before stay within reach."""
+        if learned and plan.save_weights is not None:
             plan.save_weights(tracker.save)
 
     def _ready(self, plan: Plan) -> Any:
