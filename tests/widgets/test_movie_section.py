@@ -77,6 +77,17 @@ def test_one_channel_can_be_chosen(open_section):
     assert section.value().movie.channels == (1,)
 
 
+def test_another_time_axis_leaves_the_channel_that_was_chosen(open_section):
+    section = open_section(np.zeros((7, 2, 20, 30), np.uint8))
+    time = section.frame_axis.currentIndex()
+    section.channel.setCurrentIndex(section.channel.findData(1))
+    section.frame_axis.setCurrentIndex(section.frame_axis.findData(None))
+    section.frame_axis.setCurrentIndex(time)
+    assert section.value().channel == 1
+    section.channel_axis.setCurrentIndex(section.channel_axis.findData(None))
+    assert section.channel.currentData() is None
+
+
 def test_multiscale_and_transforms_use_full_resolution_and_keep_their_place(open_section):
     full = np.zeros((5, 40, 60), np.uint8)
     section = open_section(

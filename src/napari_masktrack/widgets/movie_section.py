@@ -205,8 +205,10 @@ class MovieSection(Section):
         frame, channel = self.frame_axis.currentData(), self.channel_axis.currentData()
         left = [axis for axis in range(len(shape)) if axis not in (frame, channel)]
         axes = LayerAxes(frame=frame, channel=channel, planes=self._planes(layer, left[:-2]))
+        same = self._view is not None and self._view.axes.channel == channel
+        looked_at = self.channel.currentData() if same else None
         self._show_planes(shape, axes)
-        self._show_channels(shape, channel, is_rgb=layer.rgb)
+        self._show_channels(shape, channel, is_rgb=layer.rgb, chosen=looked_at)
         self._read()
 
     def _read(self) -> None:
