@@ -51,6 +51,7 @@ def test_a_stroke_beside_an_object_that_is_nowhere_on_the_frame_is_said_to_be_us
     dock.bar.run.click()
     assert "counts only together" in dock.bar.message.text()
     finish(dock)
+    assert "counts only together" in dock.bar.message.text(), "also after all the time that a run takes"
     paint(dock, 4, 1)
     assert drawings.lonely == ()
 

@@ -1,6 +1,6 @@
-"""What the dock says when a propagation has ended."""
+"""What the dock says when a propagation has ended, and of strokes that it could not use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 STOPPED = "Stopped. What was finished is kept; 'Revert' in 6 Save takes it back."
 STOPPED_EARLY = "Stopped before a frame was finished; the masks are as they were."
@@ -37,6 +37,15 @@ def done(made: Mapping[str, int], *, left: int = 0, learned: bool = True) -> str
             "nothing is carried there"
         )
     return f"Done: {', '.join(parts)}. {'' if learned else _not_learned()}Review shows where to look."
+
+
+def alone(lonely: Sequence[tuple[int, int]]) -> str:
+    """Say of the first frame and object with strokes beside the object only that these do nothing yet."""
+    return "".join(
+        f"Object {label} on frame {frame}: a stroke beside it counts only together with one on it; "
+        "add a Scribble there, or press J."
+        for frame, label in lonely[:1]
+    )
 
 
 def _not_learned() -> str:

@@ -15,7 +15,7 @@ from napari_masktrack.core.plan import reached
 from napari_masktrack.errors import AnnotationError, InputError
 from napari_masktrack.layers.looks import put_aside
 from napari_masktrack.widgets.boxes import box_to_mask
-from napari_masktrack.widgets.closing import STOPPED, STOPPED_EARLY, done
+from napari_masktrack.widgets.closing import STOPPED, STOPPED_EARLY, alone, done
 from napari_masktrack.widgets.corrections import range_around
 from napari_masktrack.widgets.drawings import Drawings
 from napari_masktrack.widgets.engine import NotCompared, Plan, Remark, Score, comparable
@@ -135,11 +135,8 @@ class Commands:
         self.dock.propagate.begin_search()
         self.show_result(always=True)
         self.runner.run(replace(plan, frames=frames), self._end_run)
-        for frame, label in drawings.lonely[:1]:
-            self.dock.bar.say(
-                f"Object {label} on frame {frame}: a stroke beside it counts only together with one on it; "
-                "add a Scribble there, or press J."
-            )
+        if drawings.lonely:
+            self.dock.bar.say(alone(drawings.lonely))
         self.dock.show_step()
 
     def release(self) -> None:
@@ -210,7 +207,8 @@ class Commands:
             for frame, _ in handed:
                 self._taken.pop(frame, None)
             learned = not self._tunes or bool(self.dock.finetune.plot.value())
-            self.dock.bar.say(done(self._made, left=self._left, learned=learned), "good")
+            said = done(self._made, left=self._left, learned=learned)
+            self.dock.bar.say(f"{said} {alone(drawings.lonely)}".rstrip(), "good")
             if self.dock.sessions.trouble:
                 self.dock.complain(f"Done, but not saved: {self.dock.sessions.trouble}")
         elif ending == "cancelled":
