@@ -29,7 +29,8 @@ def choose_device(name: str = "auto") -> torch.device:
         raise DeviceError(f"Device {name!r} is unknown; choose one of {', '.join(DEVICES)}.")
     if not present[kind]:
         raise DeviceError(
-            f"This machine has no {kind} device that torch {torch.__version__} can use; take --device cpu."
+            f"This machine has no {kind} device that torch {torch.__version__} can use; "
+            "choose the device cpu."
         )
     try:
         device = torch.device(name)
@@ -37,7 +38,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise DeviceError(f"Device {name!r} is unknown; write for example cuda or cuda:1.") from error
     if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
-        raise DeviceError(f"There is no {name}: {count} are there, counted from 0; take --device cuda.")
+        raise DeviceError(f"There is no {name}: {count} are there, counted from 0; choose the device cuda.")
     return device
 
 
