@@ -58,6 +58,7 @@ class Commands:
         self._left = 0
         self._tunes = False
         self._made: Counter[str] = Counter()
+        self._known = set[int]()  # the objects of the run
         self.runner.framed.connect(self._count)
         self._actions = {
             "box to mask": lambda: box_to_mask(dock),
@@ -128,6 +129,7 @@ class Commands:
         frames = self._reached(plan)
         self._hand_over(drawings, frames)
         self._made.clear()
+        self._known = set(drawings.anchors)
         self._tunes = config is not None
         if config is not None:
             self.dock.finetune.plot.clear(config.steps)
@@ -227,8 +229,7 @@ class Commands:
             self._made["unreached"] += 1
         else:
             self._made["yours"] += 1
-            known = self.workspace.require_drawings().anchors.keys()
-            self._made["partial"] += not known <= result.source.keys()
+            self._made["partial"] += not self._known <= result.source.keys()
 
     def compare_meetings(self) -> None:
         """Find out how masks from before and after agree."""
